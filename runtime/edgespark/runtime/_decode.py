@@ -2,21 +2,35 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from reprlib import Repr
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+INT_BITS = 64
+SHOWN = 60
 
 
-class DuplicateKey(ValueError):
+class DuplicateKey(ValueError):  # noqa: N818 named as the errors of errors.py are
     """One JSON object names the same key twice."""
 
 
 def parse(text: str) -> object:
-    """Parse JSON strictly: a key that stands twice, NaN and Infinity are errors (RFC 8259)."""
-    return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    """Parse JSON strictly (RFC 8259, I-JSON's strings); anything else is a ValueError.
+
+    A key that stands twice, NaN, Infinity, a lone surrogate and a nesting that exhausts the stack
+    are errors.
+    """
+    try:
+        value = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        # A lone surrogate can stand neither in a path nor on a terminal: refuse it here, once.
+        json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return cast("object", value)
 
 
 def decode(kind: type[T], value: object) -> tuple[T | None, list[str]]:
@@ -29,8 +43,8 @@ def decode(kind: type[T], value: object) -> tuple[T | None, list[str]]:
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     made = dict(pairs)
     if len(made) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = sorted({name for name in names if names.count(name) > 1})
+        counts = Counter(name for name, _ in pairs)
+        twice = sorted(name for name, count in counts.items() if count > 1)
         raise DuplicateKey(f"key {', '.join(map(repr, twice))} stands more than once in one object")
     return made
 
@@ -56,7 +70,7 @@ def _read(kind: Any, value: object, at: str, problems: list[str]) -> object:  # 
 
 def _choice(allowed: tuple[object, ...], value: object, at: str, problems: list[str]) -> object:
     if not any(type(value) is type(each) and value == each for each in allowed):
-        problems.append(f"{at}: {_shown(value)} is none of {', '.join(map(str, allowed))}")
+        problems.append(f"{at}: {shown(value)} is none of {', '.join(map(str, allowed))}")
     return value
 
 
@@ -69,7 +83,7 @@ def _union(kinds: tuple[Any, ...], value: object, at: str, problems: list[str]) 
     tags = {get_args(get_type_hints(kind)["kind"])[0]: kind for kind in kinds}
     tag = value.get("kind") if isinstance(value, Mapping) else None
     if not isinstance(tag, str) or tag not in tags:
-        problems.append(f"{at}.kind: {_shown(tag)} is none of {', '.join(tags)}")
+        problems.append(f"{at}.kind: {shown(tag)} is none of {', '.join(tags)}")
         return None
     return _read(tags[tag], value, at, problems)
 
@@ -85,16 +99,18 @@ def _mapping(kind: Any, value: object, at: str, problems: list[str]) -> dict[str
     if not isinstance(value, Mapping):
         problems.append(f"{at}: expected an object, got {type(value).__name__}")
         return {}
-    return {name: _read(kind, item, f"{at}.{name}", problems) for name, item in value.items()}
+    return {name: _read(kind, item, _member(at, name), problems) for name, item in value.items()}
 
 
 def _plain(kind: Any, value: object, at: str, problems: list[str]) -> object:  # noqa: ANN401 a type form
     if kind is float and type(value) is int:
         value = float(value) if abs(value) <= 2**53 else math.inf
     if type(value) is not kind:
-        problems.append(f"{at}: expected {kind.__name__}, got {_shown(value)}")
+        problems.append(f"{at}: expected {kind.__name__}, got {shown(value)}")
     elif isinstance(value, float) and not math.isfinite(value):
         problems.append(f"{at}: {value} is not a finite number")
+    elif isinstance(value, int) and value.bit_length() >= INT_BITS:
+        problems.append(f"{at}: {shown(value)} is beyond {INT_BITS} bits")
     return value
 
 
@@ -104,7 +120,7 @@ def _record(kind: Any, value: object, at: str, problems: list[str]) -> object:  
         return None
     known = {field.name: field for field in fields(kind)}
     before = len(problems)
-    problems += [f"{at}.{name}: unknown field" for name in sorted(set(value) - set(known))]
+    problems += [f"{_member(at, name)}: unknown field" for name in sorted(set(value) - set(known))]
     hints, made = get_type_hints(kind), {}
     for name, field in known.items():
         if name in value:
@@ -120,6 +136,15 @@ def _record(kind: Any, value: object, at: str, problems: list[str]) -> object:  
         return None
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '…'}"
+def _member(at: str, name: str) -> str:
+    return f"{at}.{name}" if name.replace("-", "_").isidentifier() else f"{at}[{name!r}]"
+
+
+def shown(value: object) -> str:
+    """Write a value with its type, briefly; reprlib bounds what a hostile one costs to show."""
+    text = _BRIEF.repr(value)
+    return f"{type(value).__name__} {text if len(text) <= SHOWN else text[: SHOWN - 3] + '…'}"
+
+
+_BRIEF = Repr()
+_BRIEF.maxstring = _BRIEF.maxlong = SHOWN

@@ -1,0 +1,66 @@
+"""The command `export-engines`: from a recipe's name to a bundle on disk."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from edgespark.export.exporter import export
+from edgespark.export.pack import destination
+from edgespark.export.recipes import RECIPES, recipe
+from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.errors import UsageError
+
+PRECISIONS = ("fp32",)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command's arguments."""
+    made = argparse.ArgumentParser(prog="export-engines", description=__doc__)
+    made.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(RECIPES)}")
+    made.add_argument("--out", type=Path, required=True, help="folder of the bundle to be")
+    made.add_argument("--checkpoint", type=Path, help="folder of weights (default: as shipped)")
+    made.add_argument(
+        "--parts", default="", help="modalities to export, as in rgb,msi (default: all)"
+    )
+    made.add_argument("--precision", default="fp32", help="precisions, of: fp32")
+    made.add_argument("--replace", action="store_true", help="replace the bundle that is there")
+    made.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    return made
+
+
+def main(arguments: list[str]) -> int:
+    """Export; see `parser`. Raises the errors of edgespark.runtime.errors."""
+    options = parser().parse_args(arguments)
+    precisions = options.precision.split(",")
+    if unknown := [name for name in precisions if name not in PRECISIONS]:
+        raise UsageError(f"cannot export precision {', '.join(unknown)}; there are: fp32")
+    chosen = recipe(options.recipe)
+    out = destination(options.out, replace=options.replace)
+    parts = tuple(name.strip() for name in options.parts.split(",") if name.strip())
+    blueprint = chosen.blueprint(options.recipe, options.checkpoint, parts)
+    bundle = export(blueprint, out, replace=options.replace)
+    sys.stdout.write(_report(bundle, as_json=options.json))
+    return 0
+
+
+def _report(bundle: Bundle, *, as_json: bool) -> str:
+    manifest = bundle.manifest
+    total = sum(file.bytes for file in bundle.files())
+    if as_json:
+        found = {
+            "bundle": str(bundle.root),
+            "name": manifest.name,
+            "modalities": [route.modality for route in manifest.routes],
+            "bytes": total,
+            "parts": [
+                {"name": each.part, "precision": each.precision, "error": each.error, "ms": each.ms}
+                for each in manifest.evidence.parity
+            ],
+        }
+        return json.dumps(found) + "\n"
+    worst = max(manifest.evidence.parity, key=lambda each: each.error)
+    return (
+        f"{bundle.root}: {manifest.name}, {len(manifest.parts)} parts, {total / 1e6:.1f} MB; "
+        f"furthest from PyTorch: {worst.part}, {worst.error:.1e} of a standard deviation\n"
+    )

@@ -1,0 +1,121 @@
+"""From a blueprint to a bundle: trace every stage, prove each graph, pack, publish."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgespark.calibration.arrays import npz
+from edgespark.export.blueprint import Blueprint
+from edgespark.export.pack import Draft, pack
+from edgespark.export.stage import Stage
+from edgespark.export.trace import LIMIT, compare, trace
+from edgespark.runtime.backends import Program, Session, backend
+from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.manifest import (
+    Evidence,
+    Graph,
+    Language,
+    Manifest,
+    Measurement,
+    Part,
+    Samples,
+    Variant,
+)
+from edgespark.runtime.progress import track
+
+ROUNDS = 5
+MADE_WITH = ("edgespark", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
+
+
+def export(blueprint: Blueprint, out: Path, *, replace: bool) -> Bundle:
+    """Write the blueprint as a bundle at `out` and open it.
+
+    Raises OutputError where nothing can, or must, be written there; CheckError where a graph is
+    further from its module than LIMIT. Whatever happens, `out` is the old bundle or the new one.
+    """
+    with pack(out, replace=replace) as draft:
+        stages = track(blueprint.stages, "export", len(blueprint.stages))
+        made = [_part(stage, draft) for stage in stages]
+        parts, parity = zip(*made, strict=True)
+        return draft.finish(_manifest(blueprint, draft, parts, parity))
+
+
+def _part(stage: Stage, draft: Draft) -> tuple[Part, Measurement]:
+    graph = trace(stage)
+    file = draft.add(f"graphs/{stage.name}.fp32.onnx", graph)
+    program = Program(
+        where=file.path,
+        graph=graph,
+        folder=None,
+        inputs=tuple(port.name for port in stage.fed),
+        outputs=tuple(port.name for port in stage.given),
+    )
+    session = backend("onnxruntime").open_session(program)
+    found = compare(stage, session)
+    part = Part(
+        name=stage.name,
+        role=stage.role,
+        inputs=stage.inputs,
+        outputs=stage.outputs,
+        graphs=(Graph(precision="fp32", file=file, states=stage.states, limit=LIMIT),),
+        reference=draft.add(f"reference/{stage.name}.npz", npz(found.reference)),
+    )
+    fed = {port.name: found.reference[f"in.{port.name}"] for port in stage.fed}
+    took = _milliseconds(session, fed)
+    session.close()
+    measured = Measurement(
+        part=stage.name, precision="fp32", error=found.error, ms=took, how="onnxruntime cpu"
+    )
+    return part, measured
+
+
+def _milliseconds(session: Session, fed: Mapping[str, NDArray[np.generic]]) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        session.run(fed)
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times)
+
+
+def _manifest(
+    blueprint: Blueprint, draft: Draft, parts: tuple[Part, ...], parity: tuple[Measurement, ...]
+) -> Manifest:
+    speech = blueprint.speech
+    return Manifest(
+        name=blueprint.name,
+        licence=blueprint.licence,
+        parts=parts,
+        routes=blueprint.routes,
+        language=Language(
+            tokenizer=draft.add("tokenizer.json", speech.tokenizer),
+            embedder=speech.embedder,
+            decoder=speech.decoder,
+            context=speech.context,
+            begin=speech.begin,
+            end=speech.end,
+            template=speech.template,
+            question=speech.question,
+            stop=speech.stop,
+        ),
+        variants=(Variant(name="fp32", precisions={part.name: "fp32" for part in parts}),),
+        preferred={"cpu": "fp32"},
+        samples=tuple(
+            Samples(
+                modality=each.modality,
+                file=draft.add(f"samples/{each.modality}.npz", each.packed()),
+            )
+            for each in blueprint.samples
+        ),
+        card=draft.add("CARD.md", blueprint.card),
+        evidence=Evidence(
+            versions={name: version(name) for name in MADE_WITH},
+            parity=parity,
+            scores=blueprint.scores,
+        ),
+    )

@@ -1,0 +1,135 @@
+"""Trace a stage into an ONNX graph, and prove on its probes that both compute the same."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.export import Dim
+
+from edgespark.engines.graphs import check, clean
+from edgespark.export.stage import Stage
+from edgespark.runtime.backends import Session
+from edgespark.runtime.errors import CheckError
+from edgespark.runtime.manifest import Port
+from edgespark.runtime.verify import distance
+
+OPSET = 18  # what the exporter emits natively; TensorRT 10.3 reads up to 20
+LIMIT = 1e-4  # greatest |graph - module|, in standard deviations of the module's output
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parity:
+    """How far a graph is from its module: `error` in standard deviations, over all probes."""
+
+    error: float
+    reference: Arrays
+
+
+class _Flat(nn.Module):
+    """Calls a stage's module with the states as one list, and gives one flat tuple."""
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.module, self._stateful, self._count = (
+            stage.module,
+            bool(stage.states),
+            len(stage.inputs),
+        )
+
+    def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        plain, past = tensors[: self._count], list(tensors[self._count :])
+        if not self._stateful:
+            return (self.module(*plain),)
+        *outputs, new = self.module(*plain, past)
+        return (*outputs, *new)
+
+
+def trace(stage: Stage) -> bytes:
+    """Trace the stage into ONNX at opset 18, its dynamic axes named as in its ports.
+
+    Raises GraphError where the result is not plain, valid ONNX.
+    """
+    example = tuple(stage.probes[0][port.name] for port in stage.fed)
+    dims = {
+        axis.name: Dim(axis.name, min=axis.low, max=axis.high)
+        for port in stage.fed
+        for axis in port.axes
+        if not axis.static
+    }
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            _Flat(stage).eval(),
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            dynamic_shapes=(tuple(_dynamic(port, dims) for port in stage.fed),),
+            input_names=[port.name for port in stage.fed],
+            output_names=[port.name for port in stage.given],
+            optimize=True,
+            verbose=False,
+        )
+    if program is None:
+        raise RuntimeError(f"{stage.name}: torch.onnx.export gave no program")
+    model = clean(program.model_proto)
+    model.graph.name = stage.name
+    return bytes(check(model, OPSET).SerializeToString())
+
+
+def _dynamic(port: Port, dims: Mapping[str, Dim]) -> dict[int, Dim]:
+    return {place: dims[axis.name] for place, axis in enumerate(port.axes) if not axis.static}
+
+
+def reference(stage: Stage, probe: Mapping[str, Tensor]) -> Arrays:
+    """Run the module on one probe: its outputs and new states by port name."""
+    with torch.no_grad():
+        outputs = _Flat(stage).eval()(*(probe[port.name] for port in stage.fed))
+    return {port.name: each.numpy() for port, each in zip(stage.given, outputs, strict=True)}
+
+
+def compare(stage: Stage, session: Session) -> Parity:
+    """Run the graph on every probe beside the module.
+
+    Raises CheckError where any output differs by more than LIMIT standard deviations.
+    """
+    worst, first = 0.0, None
+    for probe in stage.probes:
+        fed = {name: tensor.numpy() for name, tensor in probe.items()}
+        wanted = reference(stage, probe)
+        got = session.run(fed)
+        errors = {name: distance(got[name], wanted[name]) for name in wanted}
+        name = max(errors, key=lambda each: errors[each])
+        if not errors[name] <= LIMIT:
+            raise CheckError(
+                f"{stage.name}: output {name!r} of the graph differs from PyTorch's by "
+                f"{errors[name]:.2e} standard deviations; at most {LIMIT:.0e} is allowed"
+            )
+        worst = max(worst, errors[name])
+        first = first or _named(fed, wanted)
+    return Parity(error=worst, reference=first or {})
+
+
+def _named(fed: Arrays, wanted: Arrays) -> Arrays:
+    inputs = {f"in.{name}": array for name, array in fed.items()}
+    return inputs | {f"out.{name}": array for name, array in wanted.items()}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the tracer says of itself: torchvision, its old names, axes of one name."""
+    logger = logging.getLogger("torch.onnx._internal.exporter._registration")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            warnings.filterwarnings("ignore", message="# The axis name.*", category=UserWarning)
+            yield
+    finally:
+        logger.setLevel(before)

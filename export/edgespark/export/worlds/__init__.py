@@ -1,0 +1,1 @@
+"""The synthetic world that the small model learns: scenes, notes, questions."""

@@ -1,0 +1,184 @@
+"""Cross-field checks of a manifest: what no single record can see, told with its JSON path."""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from edgespark.runtime import _check_chain
+from edgespark.runtime._check_parts import known, twice
+from edgespark.runtime.manifest import File, Head, Manifest, Part, Route
+from edgespark.runtime.preprocessing import Text
+
+DEVICES = ("cpu", "cuda", "tensorrt")
+PROMPT = "{prompt}"
+# `generate` takes modalities as keywords beside these, and `precision="auto"` is no variant.
+RESERVED_MODALITIES = (
+    "prompt",
+    "max_tokens",
+    "temperature",
+    "top_p",
+    "seed",
+    "stop",
+    "stream",
+)
+RESERVED_VARIANTS = ("auto",)
+
+
+def problems(manifest: Manifest) -> list[str]:
+    """Return every contradiction between the manifest's records; none: it can be carried out."""
+    return [
+        *_names(manifest),
+        *_paths(manifest),
+        *_check_chain.problems(manifest),
+        *_heads(manifest),
+        *_language(manifest),
+        *_variants(manifest),
+        *_samples(manifest),
+        *_parity(manifest),
+    ]
+
+
+def files(manifest: Manifest) -> Iterator[tuple[str, File]]:
+    """Give each file record with its JSON path, in the manifest's order."""
+    for i, part in enumerate(manifest.parts):
+        for j, graph in enumerate(part.graphs):
+            at = f"$.parts[{i}].graphs[{j}]"
+            yield f"{at}.file", graph.file
+            yield from ((f"{at}.data[{k}]", file) for k, file in enumerate(graph.data))
+        yield f"$.parts[{i}].reference", part.reference
+    yield "$.language.tokenizer", manifest.language.tokenizer
+    yield from ((f"$.samples[{i}].file", each.file) for i, each in enumerate(manifest.samples))
+    if manifest.card is not None:
+        yield "$.card", manifest.card
+
+
+def _names(manifest: Manifest) -> Iterator[str]:
+    if not manifest.name.strip():
+        yield "$.name: must not be blank"
+    yield from twice("$.parts", (part.name for part in manifest.parts))
+    yield from twice("$.routes", (route.modality for route in manifest.routes))
+    yield from twice("$.variants", (variant.name for variant in manifest.variants))
+    for i, part in enumerate(manifest.parts):
+        yield from _part_names(f"$.parts[{i}]", part)
+    for i, route in enumerate(manifest.routes):
+        if not route.modality.isidentifier() or route.modality in RESERVED_MODALITIES:
+            yield f"$.routes[{i}].modality: {route.modality!r} cannot be the name of a modality"
+    for i, variant in enumerate(manifest.variants):
+        if not variant.name.strip() or variant.name in RESERVED_VARIANTS:
+            yield f"$.variants[{i}].name: {variant.name!r} cannot be the name of a variant"
+
+
+def _part_names(at: str, part: Part) -> Iterator[str]:
+    if not part.name.replace("-", "_").isidentifier():
+        yield f"{at}.name: {part.name!r} has other than letters, digits, '_' and '-'"
+    yield from twice(f"{at}.graphs", (graph.precision for graph in part.graphs))
+    if not part.graphs:
+        yield f"{at}.graphs: must not be empty"
+    for i, graph in enumerate(part.graphs):
+        if graph.limit <= 0:
+            yield f"{at}.graphs[{i}].limit: {graph.limit} must be positive"
+
+
+def _paths(manifest: Manifest) -> Iterator[str]:
+    first: dict[str, tuple[str, File]] = {}
+    for at, file in files(manifest):
+        other, same = first.setdefault(file.path, (at, file))
+        if same != file:
+            yield f"{at}: {file.path!r} has another size or SHA-256 than at {other}"
+
+
+def _heads(manifest: Manifest) -> Iterator[str]:
+    for i, route in enumerate(manifest.routes):
+        if route.head is not None:
+            yield from _head(f"$.routes[{i}].head", route.head, manifest)
+
+
+def _head(at: str, head: Head, manifest: Manifest) -> Iterator[str]:
+    part = {part.name: part for part in manifest.parts}.get(head.part)
+    yield from _has_role(f"{at}.part", head.part, "head", manifest)
+    if head.task == "regression":
+        if head.labels:
+            yield f"{at}.labels: a regression has none, got {len(head.labels)}"
+        return
+    yield from twice(f"{at}.labels", head.labels)
+    if not head.labels or not all(label.strip() for label in head.labels):
+        yield f"{at}.labels: a classification needs labels, none of them blank"
+    for port in part.outputs if part else ():
+        if port.name == "scores" and port.axes and port.axes[-1].high != len(head.labels):
+            classes = port.axes[-1].high
+            yield f"{at}.labels: {len(head.labels)} labels, but the part scores {classes} classes"
+
+
+def _language(manifest: Manifest) -> Iterator[str]:
+    language, at = manifest.language, "$.language"
+    yield from _has_role(f"{at}.embedder", language.embedder, "embedder", manifest)
+    yield from _has_role(f"{at}.decoder", language.decoder, "decoder", manifest)
+    if language.template.count(PROMPT) != 1:
+        yield f"{at}.template: {language.template!r} must hold {PROMPT!r} exactly once"
+    if not language.question.strip():
+        yield f"{at}.question: must not be blank"
+    if not all(language.stop):
+        yield f"{at}.stop: an empty stop string would end every answer"
+    if not language.end:
+        yield f"{at}.end: must name at least one token, or no answer ends"
+    for i, route in enumerate(manifest.routes):
+        yield from _too_long(f"$.routes[{i}].preprocessing", route, language.context)
+
+
+def _too_long(at: str, route: Route, context: int) -> Iterator[str]:
+    if isinstance(route.preprocessing, Text) and route.preprocessing.max_tokens > context:
+        most = route.preprocessing.max_tokens
+        yield f"{at}.max_tokens: {most} tokens do not fit a context of {context}"
+
+
+def _has_role(at: str, name: str, role: str, manifest: Manifest) -> Iterator[str]:
+    roles = {part.name: part.role for part in manifest.parts}
+    if name not in roles:
+        yield f"{at}: {known(name, 'part', roles)}"
+    elif roles[name] != role:
+        yield f"{at}: part {name!r} has role {roles[name]}, expected {role}"
+
+
+def _variants(manifest: Manifest) -> Iterator[str]:
+    has = {part.name: [graph.precision for graph in part.graphs] for part in manifest.parts}
+    if not manifest.variants:
+        yield "$.variants: must not be empty"
+    for i, variant in enumerate(manifest.variants):
+        yield from _choice(f"$.variants[{i}].precisions", variant.precisions, has)
+    names = [variant.name for variant in manifest.variants]
+    for device, name in manifest.preferred.items():
+        if device not in DEVICES:
+            yield f"$.preferred: {known(device, 'device', DEVICES)}"
+        elif name not in names:
+            yield f"$.preferred.{device}: {known(name, 'variant', names)}"
+
+
+def _choice(
+    at: str, chosen: Mapping[str, str], has: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    yield from (f"{at}: names no precision for part {name!r}" for name in has if name not in chosen)
+    for name, precision in chosen.items():
+        yield from _graph(at, name, precision, has)
+
+
+def _graph(at: str, name: str, precision: str, has: Mapping[str, Collection[str]]) -> Iterator[str]:
+    if name not in has:
+        yield f"{at}: {known(name, 'part', has)}"
+    elif precision not in has[name]:
+        yield f"{at}: part {name!r} has no {precision} graph, only {_listed(has[name])}"
+
+
+def _samples(manifest: Manifest) -> Iterator[str]:
+    modalities = [route.modality for route in manifest.routes]
+    yield from twice("$.samples", (each.modality for each in manifest.samples))
+    for i, each in enumerate(manifest.samples):
+        if each.modality not in modalities:
+            yield f"$.samples[{i}].modality: {known(each.modality, 'modality', modalities)}"
+
+
+def _parity(manifest: Manifest) -> Iterator[str]:
+    has = {part.name: [graph.precision for graph in part.graphs] for part in manifest.parts}
+    for i, each in enumerate(manifest.evidence.parity):
+        yield from _graph(f"$.evidence.parity[{i}]", each.part, each.precision, has)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,92 @@
+"""Arrays in memory, and .npy files, as grids."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from tokenize import TokenError
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgespark.runtime.errors import InputError
+from edgespark.runtime.grid import (
+    Grid,
+    Piece,
+    Raster,
+    Window,
+    checked_dtype,
+    chosen_bands,
+    chosen_nodata,
+    chosen_window,
+)
+from edgespark.runtime.paths import checked_file
+from edgespark.runtime.preprocessing import Imagery
+
+RANK = 3
+BROKEN = (OSError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError, TokenError)
+"""What numpy raises for the header of a file that is broken: it reads it as Python."""
+
+LONGEST_REASON = 120
+"""Letters; numpy quotes a broken header, which may be long."""
+
+
+def grid_from_array(
+    array: NDArray[Any], raster: Raster, record: Imagery, names: Sequence[str] = ()
+) -> Grid:
+    """Return the part that `raster` means (its path is only a name here) of an array.
+
+    `array` is [bands, rows, columns], or [rows, columns] where the record has one band; where it is
+    a numpy.ma.MaskedArray, what is masked is not valid. Raises InputError where that cannot be.
+    """
+    if raster.overviews:
+        raise InputError(f"{raster.path}: only GeoTIFFs and the like have overviews")
+    if array.ndim == RANK - 1 and len(record.bands) == 1:
+        array = array[None]
+    if array.ndim != RANK:
+        raise InputError(
+            f"{raster.path}: has shape {array.shape}; expected [bands, rows, columns], "
+            f"with {len(record.bands)} bands"
+        )
+    dtype = checked_dtype(raster, array.dtype.name, record)
+    bands = chosen_bands(raster, names or [""] * len(array), record)
+    window = chosen_window(raster, array.shape[2], array.shape[1])
+    return Grid(
+        name=str(raster.path),
+        rows=window[3],
+        columns=window[2],
+        nodata=(chosen_nodata(raster, None, record, dtype),) * len(bands),
+        block=(1, window[2]),
+        read=_reader(array, bands, window),
+    )
+
+
+def _reader(
+    array: NDArray[Any], bands: tuple[int, ...], within: Window
+) -> Callable[[Window], Piece]:
+    chosen = [band - 1 for band in bands]
+
+    def read(window: Window) -> Piece:
+        column, row = within[0] + window[0], within[1] + window[1]
+        part = array[chosen, row : row + window[3], column : column + window[2]]
+        if not isinstance(part, np.ma.MaskedArray):
+            return part, None
+        return part.data, ~np.ma.getmaskarray(part)
+
+    return read
+
+
+@contextmanager
+def open_npy(raster: Raster, record: Imagery) -> Iterator[Grid]:
+    """Map a .npy file into memory; pickled objects are refused. Raises InputError."""
+    path = checked_file(raster.path)
+    try:
+        with warnings.catch_warnings():  # numpy warns of headers that Python 2 wrote
+            warnings.simplefilter("ignore")
+            array = np.lib.format.open_memmap(path, mode="r")
+    except BROKEN as error:
+        reason = str(error).partition("\n")[0][:LONGEST_REASON]
+        raise InputError(
+            f"{path}: is no .npy file of numbers that can be read: {reason}"
+        ) from error
+    yield grid_from_array(array, raster, record)

@@ -1,0 +1,59 @@
+"""The seam to the inference engines: one `Session` shape, and one literal table of backends."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, cast
+
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+
+BACKENDS = {"onnxruntime": "edgespark.runtime.backends.onnxruntime"}
+
+
+class Session(Protocol):
+    """One graph, ready to run."""
+
+    def run(
+        self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
+        """Run the graph once and return every output by name.
+
+        `inputs` holds every input of the graph. `outputs` are C-contiguous arrays of the caller,
+        with the final shape and dtype, that the backend writes into; those not given are allocated.
+        InputError where an input does not fit the graph, DeviceError where the run fails.
+        """
+
+    def close(self) -> None:
+        """Free the graph and its weights; the session cannot run after that."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """What a backend needs to open a graph.
+
+    `graph` are the bytes that were hashed, `folder` is where their external data lies (None where
+    there is none), `where` names the graph in messages. `inputs` and `outputs` are the names that
+    the manifest promises. `threads` is the number of CPU threads of one run (None: the backend's).
+    """
+
+    where: str
+    graph: bytes
+    folder: Path | None
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    threads: int | None = None
+
+
+class Backend(Protocol):
+    """What a backend's module offers."""
+
+    def open_session(self, program: Program) -> Session:
+        """Make the graph ready: BundleError if it is broken, DeviceError if it cannot run here."""
+
+
+def backend(name: str) -> Backend:
+    """Import the backend of that name; KeyError where the table has none."""
+    return cast("Backend", import_module(BACKENDS[name]))

@@ -1,0 +1,152 @@
+"""ONNX Runtime on the CPU, with every input and output bound by pointer."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+from edgespark.runtime.backends import Array, Program
+from edgespark.runtime.errors import BundleError, DeviceError, InputError
+
+QUIET = 4  # fatal only: what goes wrong is raised, and needs no second telling on stderr
+PROVIDERS = ["CPUExecutionProvider"]
+BROKEN = (native.InvalidProtobuf, native.InvalidGraph, native.InvalidArgument, native.NoModel)
+REFUSED = (native.Fail, native.NoSuchFile, native.NotImplemented, native.EPFail, RuntimeError)
+RUN_ERRORS = (native.InvalidArgument, native.RuntimeException, *REFUSED)
+DTYPES = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(double)": np.dtype(np.float64),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(int32)": np.dtype(np.int32),
+    "tensor(int8)": np.dtype(np.int8),
+    "tensor(uint8)": np.dtype(np.uint8),
+    "tensor(bool)": np.dtype(np.bool_),
+}
+
+
+def open_session(program: Program) -> "OnnxSession":
+    """Load the graph from its bytes, so that what was hashed is what runs.
+
+    BundleError where the bytes are no graph or lack a promised port, DeviceError where this ONNX
+    Runtime cannot run it.
+    """
+    try:
+        session = onnxruntime.InferenceSession(program.graph, _options(program), PROVIDERS)
+    except BROKEN as error:
+        raise BundleError(program.where, [f"no ONNX graph: {_first_line(error)}"]) from error
+    except REFUSED as error:
+        version = onnxruntime.__version__
+        raise DeviceError(
+            f"{program.where}: onnxruntime {version} cannot run it: {_first_line(error)}"
+        ) from error
+    opened = OnnxSession(session, program.where)
+    _check(opened, program)
+    return opened
+
+
+def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no types
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = QUIET
+    if program.threads is not None:
+        options.intra_op_num_threads = program.threads
+    # The threads of a session spin for a while after each run. A chain runs several sessions by
+    # turns: those that have nothing to do must not take the cores from the one that has.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    if program.folder is not None:
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", str(program.folder)
+        )
+    return options
+
+
+def _check(session: "OnnxSession", program: Program) -> None:
+    promised = {"input": program.inputs, "output": program.outputs}
+    found = {"input": session.inputs, "output": session.outputs}
+    problems = [
+        f"the manifest promises {kind} {name!r}; the graph has {', '.join(found[kind])}"
+        for kind, names in promised.items()
+        for name in names
+        if name not in found[kind]
+    ]
+    problems += [
+        f"the graph wants input {name!r}, which the manifest does not name"
+        for name in session.inputs
+        if name not in program.inputs
+    ]
+    if problems:
+        raise BundleError(program.where, problems)
+
+
+class OnnxSession:
+    """A `Session` of ONNX Runtime; arrays are bound, not copied."""
+
+    def __init__(self, session: Any, where: str) -> None:  # noqa: ANN401 onnxruntime ships no types
+        """Take over a loaded session; `where` names its graph in messages."""
+        self._session = session
+        self._where = where
+        self.inputs = {port.name: port for port in session.get_inputs()}
+        self.outputs = {port.name: port for port in session.get_outputs()}
+
+    def run(
+        self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None
+    ) -> dict[str, Array]:
+        """Run once: see `Session.run`."""
+        if self._session is None:
+            raise DeviceError(f"{self._where}: the session was closed and cannot run")
+        given = dict(outputs or {})
+        self._check(inputs, given)
+        binding = self._session.io_binding()
+        # `held` keeps every bound array alive until the run is over
+        held = {name: np.asarray(array, order="C") for name, array in inputs.items()}
+        for name, array in held.items():
+            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        for name in self.outputs:
+            _bind_output(binding, name, given.get(name))
+        try:
+            self._session.run_with_iobinding(binding)
+        except RUN_ERRORS as error:
+            raise DeviceError(f"{self._where}: the run failed: {_first_line(error)}") from error
+        made = zip(self.outputs, binding.get_outputs(), strict=True)
+        return {name: given[name] if name in given else value.numpy() for name, value in made}
+
+    def close(self) -> None:
+        """Free the session."""
+        self._session = None
+
+    def _check(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
+        # by hand, since a bound run with a missing input reads memory that is not there
+        if set(inputs) != set(self.inputs):
+            raise InputError(
+                f"{self._where}: got inputs {', '.join(inputs)}; it takes {', '.join(self.inputs)}"
+            )
+        for name, array in inputs.items():
+            self._check_array(self.inputs[name], array)
+        for name, array in outputs.items():
+            if name not in self.outputs or not array.flags.c_contiguous:
+                raise InputError(f"{self._where}: cannot write to {name!r}: no contiguous output")
+            self._check_array(self.outputs[name], array)
+
+    def _check_array(self, port: Any, array: Array) -> None:  # noqa: ANN401 untyped
+        fits = array.dtype == DTYPES.get(port.type) and array.ndim == len(port.shape)
+        sizes = zip(array.shape, port.shape, strict=False)
+        if not fits or any(isinstance(want, int) and have != want for have, want in sizes):
+            raise InputError(
+                f"{self._where}: {port.name!r} is {port.type} {port.shape}, "
+                f"got {array.dtype} {list(array.shape)}"
+            )
+
+
+def _bind_output(binding: Any, name: str, array: Array | None) -> None:  # noqa: ANN401 untyped
+    if array is None:
+        binding.bind_output(name, "cpu")
+    else:
+        binding.bind_output(
+            name, "cpu", 0, array.dtype.type, array.shape, buffer_ptr=array.ctypes.data
+        )
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

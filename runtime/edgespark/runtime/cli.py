@@ -1,0 +1,105 @@
+"""The command line: a table of commands, and what an error becomes."""
+
+import difflib
+import io
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from importlib import import_module
+
+from edgespark.runtime.commandline import tell
+from edgespark.runtime.errors import EdgesparkError, EdgesparkWarning, MissingExtra, UsageError
+
+COMMANDS = {
+    "run": "edgespark.runtime.commands.run",
+    "inspect": "edgespark.runtime.commands.inspect",
+    "verify": "edgespark.runtime.commands.verify",
+}
+EXPORT = "edgespark.export.cli"
+SUMMARY = """usage: edgespark COMMAND BUNDLE …
+
+  run      ask a bundle about inputs
+  inspect  show what a bundle holds
+  verify   hash a bundle's files and measure its graphs against their references
+
+edgespark COMMAND --help says more; export-engines makes bundles.
+"""
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+EXPORT_NEEDS = ("edgespark.export", "torch", "onnx", "onnxscript", "safetensors", "rasterio")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `edgespark` with the arguments (None: the process's) and return its exit code."""
+    return _guarded(lambda: _dispatch(_given(arguments)))
+
+
+def export_engines(arguments: Sequence[str] | None = None) -> int:
+    """Run `export-engines` with the arguments (None: the process's) and return its exit code."""
+    return _guarded(lambda: _export(_given(arguments)))
+
+
+def _given(arguments: Sequence[str] | None) -> list[str]:
+    return list(sys.argv[1:] if arguments is None else arguments)
+
+
+def _dispatch(arguments: list[str]) -> int:
+    name, *rest = arguments or [""]
+    if name in ("-h", "--help"):
+        sys.stdout.write(SUMMARY)
+        return 0
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        what = f"no command {name!r}{hint}" if name else "no command given"
+        raise UsageError(f"{what}; there are: {', '.join(COMMANDS)}")
+    return _call(COMMANDS[name], rest)
+
+
+def _export(arguments: list[str]) -> int:
+    try:
+        return _call(EXPORT, arguments)
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith(EXPORT_NEEDS):
+            raise  # a module that no extra brings is a fault of ours
+        raise MissingExtra(
+            f"export-engines needs {error.name}, which is not installed; run:\n"
+            "pip install 'edgespark[export]'"
+        ) from error
+
+
+def _call(module: str, arguments: list[str]) -> int:
+    run: Callable[[list[str]], int] = import_module(module).main
+    return run(arguments)
+
+
+def _guarded(run: Callable[[], int]) -> int:
+    """Return the exit code of `run`; an error on purpose becomes a line on stderr."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        warnings.simplefilter("always", EdgesparkWarning)
+        try:
+            code = run()
+            sys.stdout.flush()
+        except EdgesparkError as error:
+            tell(f"error: {error}")
+            return error.exit_code
+        except KeyboardInterrupt:
+            tell("interrupted")
+            return INTERRUPTED
+        except BrokenPipeError:
+            _silence()
+            return BROKEN_PIPE
+        return code
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    tell(f"warning: {' '.join(str(message).split())}")
+
+
+def _silence() -> None:
+    # else the interpreter flushes stdout once more when it ends, and complains
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

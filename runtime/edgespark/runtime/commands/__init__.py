@@ -1,0 +1,1 @@
+"""The commands of `edgespark`, one module each: `main(arguments) -> exit code`."""

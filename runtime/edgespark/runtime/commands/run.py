@@ -1,0 +1,183 @@
+"""`edgespark run BUNDLE`: ask a bundle about inputs."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from edgespark.runtime.chain import route_named
+from edgespark.runtime.commandline import Parser, add_common, show, show_json, tell
+from edgespark.runtime.errors import UsageError
+from edgespark.runtime.inputs import parse_argument
+from edgespark.runtime.spark import Spark, load
+from edgespark.runtime.stats import Stats
+
+BARS = 5  # the most probable classes are drawn
+WIDTH = 30  # characters of a probability of 1
+
+Modalities: TypeAlias = Mapping[str, Any]
+
+
+def main(arguments: list[str]) -> int:
+    """Print the answer, the scores and what each stage took; return 0."""
+    given = _parser().parse_args(arguments)
+    modalities = _modalities(given.input)
+    if given.prompt is not None and given.task not in (None, "generate"):
+        raise UsageError(f"--prompt means nothing to --task {given.task}: leave one out")
+    spark = load(
+        given.bundle, device=given.device, precision=given.precision, threads=given.threads
+    )
+    for name in modalities:  # before a name could be taken for another argument of `generate`
+        route_named(spark.manifest, name)
+    results, stats = _results(spark, given, modalities)
+    if given.json:
+        show_json(_document(results, stats))
+    else:
+        show("\n\n".join(_paragraphs(results, stats)))
+    return 0
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="edgespark run", description=__doc__)
+    add_common(parser)
+    parser.add_argument(
+        "--input",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an input, such as rgb=scene.tif?window=0,0,224,224&bands=4,3,2, language='some text' "
+        "or language=@notes.txt; may be repeated",
+    )
+    parser.add_argument("--prompt", help="what to ask (default: the bundle's own question)")
+    parser.add_argument("--task", choices=TASKS, help="default: generate, and classify if possible")
+    parser.add_argument("--precision", default="auto", help="a variant of the bundle")
+    parser.add_argument("--max-tokens", type=int, default=64, metavar="N")
+    parser.add_argument("--temperature", type=float, default=0.0, help="0, the default, is greedy")
+    parser.add_argument("--top-p", type=float, default=1.0, help="above 0, up to 1")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--stop", action="append", default=[], help="end the answer before this")
+    return parser
+
+
+def _modalities(inputs: Sequence[str]) -> dict[str, object]:
+    modalities: dict[str, object] = {}
+    for text in inputs:
+        name, value = parse_argument(text)
+        if name in modalities:
+            raise UsageError(f"--input {name}=… stands more than once")
+        modalities[name] = value
+    return modalities
+
+
+def _results(
+    spark: Spark, given: argparse.Namespace, modalities: Modalities
+) -> tuple[dict[str, Any], list[Stats]]:
+    """Return each task's result by its JSON key, and the stats of each call."""
+    tasks = [given.task or "generate"]
+    if given.task is None and _has_scores(spark, modalities):
+        tasks.append("classify")
+    results: dict[str, Any] = {}
+    stats = []
+    for task in tasks:
+        key, carry_out = TASKS[task]
+        results[key] = carry_out(spark, given, modalities)
+        stats.append(spark.stats)
+    return results, stats
+
+
+def _has_scores(spark: Spark, modalities: Modalities) -> bool:
+    heads = [route.head for route in spark.manifest.routes if route.modality in modalities]
+    labels = {frozenset(head.labels if head else ()) for head in heads}
+    return len(labels) == 1 and frozenset() not in labels
+
+
+def _generate(spark: Spark, given: argparse.Namespace, modalities: Modalities) -> str:
+    prompt = given.prompt
+    if prompt is None:
+        prompt = spark.manifest.language.question
+        tell(f"no --prompt: asking {prompt!r}")
+    return spark.generate(
+        prompt,
+        max_tokens=given.max_tokens,
+        temperature=given.temperature,
+        top_p=given.top_p,
+        seed=given.seed,
+        stop=given.stop,
+        **modalities,
+    )
+
+
+def _classify(spark: Spark, _: argparse.Namespace, modalities: Modalities) -> dict[str, float]:
+    return spark.classify(**modalities)
+
+
+def _predict(spark: Spark, _: argparse.Namespace, modalities: Modalities) -> list[float]:
+    return [float(value) for value in spark.predict(**modalities)]
+
+
+def _embed(spark: Spark, _: argparse.Namespace, modalities: Modalities) -> list[list[float]]:
+    rows: list[list[float]] = spark.embed(**modalities).tolist()
+    return rows
+
+
+Task: TypeAlias = Callable[[Spark, argparse.Namespace, Modalities], object]
+
+TASKS: dict[str, tuple[str, Task]] = {
+    "generate": ("answer", _generate),
+    "classify": ("scores", _classify),
+    "predict": ("prediction", _predict),
+    "embed": ("embedding", _embed),
+}
+
+
+def _stages(stats: Sequence[Stats]) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for each in stats:
+        for name, ms in each.stages.items():
+            total[name] = total.get(name, 0.0) + ms
+    return total
+
+
+def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, object]:
+    first = stats[0]
+    return {
+        **{key: results.get(key) for key, _ in TASKS.values()},
+        "device": first.device,
+        "precision": first.precision,
+        "precisions": first.precisions,
+        "threads": first.threads,
+        "stages": _stages(stats),
+        "valid": first.valid,
+        "prompt_tokens": first.prompt_tokens,
+        "new_tokens": first.new_tokens,
+    }
+
+
+def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats]) -> list[str]:
+    made = [DRAW[key](value) for key, value in results.items()]
+    stages = _stages(stats)
+    width = max(map(len, stages))
+    lines = [f"  {name:{width}}  {ms:9.2f} ms" for name, ms in stages.items()]
+    lines.append(f"  {'total':{width}}  {sum(stages.values()):9.2f} ms")
+    return [*made, "\n".join([f"{stats[0].precision} on {stats[0].device}:", *lines])]
+
+
+def _bars(scores: Mapping[str, float]) -> str:
+    top = list(scores.items())[:BARS]
+    width = max(len(label) for label, _ in top)
+    return "\n".join(f"  {label:{width}}  {p:.3f}  {'#' * round(p * WIDTH)}" for label, p in top)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "  " + "  ".join(f"{value:g}" for value in values)
+
+
+def _size(rows: Sequence[Sequence[float]]) -> str:
+    return f"embedding of {len(rows)} tokens, {len(rows[0])} wide; --json gives the numbers"
+
+
+DRAW: dict[str, Callable[[Any], str]] = {
+    "answer": lambda text: str(text) or "(no answer)",
+    "scores": _bars,
+    "prediction": _numbers,
+    "embedding": _size,
+}

@@ -1,0 +1,117 @@
+"""`edgespark verify BUNDLE`: hash every file and measure every graph against PyTorch's outputs."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from math import inf, isfinite
+
+from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.commandline import Parser, add_common, show, show_json
+from edgespark.runtime.device import check_packages, device_named
+from edgespark.runtime.errors import CheckError
+from edgespark.runtime.manifest import Score
+from edgespark.runtime.options import MOST_THREADS, check_count
+from edgespark.runtime.progress import track
+from edgespark.runtime.scores import Run, score
+from edgespark.runtime.verify import Row, check_files, graphs, rows
+
+KIB = 1024
+COLUMNS = ("part", "precision", "error", "limit", "size", "time", "ok")
+
+
+def main(arguments: list[str]) -> int:
+    """Print a row per graph, and scores if asked for; 0 if all limits hold, else 5."""
+    given = _parser().parse_args(arguments)
+    for name, most in (("threads", MOST_THREADS), ("samples", inf)):
+        if getattr(given, name) is not None:
+            check_count(f"--{name}", getattr(given, name), most)
+    device = device_named(given.device)
+    check_packages()
+    bundle = Bundle.open(given.bundle)
+    check_files(bundle)
+    total = len(graphs(bundle))
+    measured = rows(bundle, device, given.threads)
+    done = list(track(measured, "verify", total, asked=given.progress))
+    scores = _scores(bundle, given) if given.scores else None
+    if given.json:
+        show_json(_document(done, scores))
+    else:
+        show(_table(done) + _score_lines(scores or ()))
+    return 0 if all(row.ok for row in done) else CheckError.exit_code
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="edgespark verify", description=__doc__)
+    add_common(parser)
+    parser.add_argument("--scores", action="store_true", help="score the held-out samples as well")
+    parser.add_argument("--samples", type=int, metavar="N", help="only the first N of each set")
+    return parser
+
+
+def _scores(bundle: Bundle, given: argparse.Namespace) -> tuple[Score, ...]:
+    def shown(indices: Sequence[int], title: str) -> Iterable[int]:
+        return track(indices, title, len(indices), asked=given.progress)
+
+    return score(
+        bundle, shown, Run(device=given.device, threads=given.threads, limit=given.samples)
+    )
+
+
+def _document(done: Sequence[Row], scores: Sequence[Score] | None) -> dict[str, object]:
+    """Return the JSON document; an error that is not finite is null."""
+    made: dict[str, object] = {
+        "ok": all(row.ok for row in done),
+        "parts": [
+            {
+                "name": row.name,
+                "precision": row.precision,
+                "error": row.error if isfinite(row.error) else None,
+                "limit": row.limit,
+                "bytes": row.bytes,
+                "ms": row.ms,
+                "how": row.how,
+                "ok": row.ok,
+            }
+            for row in done
+        ],
+    }
+    if scores is None:
+        return made
+    tasks: dict[str, dict[str, object]] = {}
+    for each in scores:
+        tasks.setdefault(each.modality, {})[each.task] = {
+            "metric": each.metric,
+            "higher_is_better": each.higher_is_better,
+            "n": each.n,
+            "values": each.values,
+        }
+    return {**made, "scores": tasks}
+
+
+def _table(done: Sequence[Row]) -> str:
+    cells = [COLUMNS, *map(_cells, done)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(COLUMNS))]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    precision = row.precision if row.how == "native" else f"{row.precision} ({row.how})"
+    size = f"{row.bytes / KIB:,.0f} KiB"
+    verdict = "yes" if row.ok else "NO"
+    return (
+        row.name,
+        precision,
+        f"{row.error:.1e}",
+        f"{row.limit:.1e}",
+        size,
+        f"{row.ms:.2f} ms",
+        verdict,
+    )
+
+
+def _score_lines(scores: Sequence[Score]) -> str:
+    return "".join(
+        f"\n{each.modality} {each.task}: {variant} {value:.3f} {each.metric} on {each.n} samples"
+        for each in scores
+        for variant, value in each.values.items()
+    )

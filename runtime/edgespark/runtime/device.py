@@ -1,0 +1,74 @@
+"""Which device runs a bundle, and whether this machine's packages allow it."""
+
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Literal
+
+from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.manifest import Precision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """A device by name, the backend that serves it, and what it truly computes in.
+
+    `widened` are the precisions whose arithmetic the backend carries out in float32, so that a run
+    proves nothing about overflow there.
+    """
+
+    name: str
+    backend: str
+    widened: frozenset[Precision] = frozenset()
+
+    def how(self, precision: Precision) -> Literal["native", "widened"]:
+        """Say whether a graph of that precision runs in its own arithmetic on this device."""
+        return "widened" if precision in self.widened else "native"
+
+
+DEVICES = {
+    "cpu": Device(name="cpu", backend="onnxruntime", widened=frozenset({"fp16"})),
+}
+AUTO = "cpu"  # the best device that this version knows
+PLANNED = ("cuda", "tensorrt")
+RIVALS = ("onnxruntime", "onnxruntime-gpu")
+
+
+def device_named(name: str) -> Device:
+    """Return the device of that name ("auto": the best one).
+
+    UsageError for an unknown name, DeviceError for one that this version cannot run on.
+    """
+    if name == "auto":
+        return DEVICES[AUTO]
+    if name in PLANNED:
+        raise DeviceError(
+            f"device {name!r}: this version runs on cpu only; use device='cpu' or 'auto'"
+        )
+    if not isinstance(name, str) or name not in DEVICES:
+        known = ("auto", *DEVICES, *PLANNED)
+        near = get_close_matches(str(name), known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UsageError(f"no device {name!r}; there are: {', '.join(known)}{hint}")
+    return DEVICES[name]
+
+
+def check_packages() -> None:
+    """Refuse an environment that holds both builds of ONNX Runtime.
+
+    They share one folder: the one installed last overwrites half of the other, without a word.
+    """
+    if all(map(_installed, RIVALS)):
+        raise DeviceError(
+            "onnxruntime and onnxruntime-gpu are both installed and corrupt each other; run:\n"
+            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime"
+        )
+
+
+def _installed(distribution: str) -> bool:
+    from importlib import metadata  # noqa: PLC0415 costs more than the rest of this module
+
+    try:
+        metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""Rasters as the preprocessing sees them: which part of which file, read piece by piece."""
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgespark.runtime.errors import InputError
+from edgespark.runtime.preprocessing import Imagery
+
+Window: TypeAlias = tuple[int, int, int, int]
+"""Column, row, width, height, in pixels, from the upper left corner."""
+
+Piece: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
+"""Samples [bands, rows, columns]; and which are valid, [bands or 1, rows, columns] (None: all)."""
+
+WINDOW_SIZE = 4
+LISTED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """A raster file, and the part of it that is meant.
+
+    `bands` are counted from 1, in the order that the model takes them; they may repeat. `window` is
+    (column, row, width, height) in pixels of the full resolution. `nodata` takes the place of the
+    value that the file declares (NaN is one); its masks and alpha still hold. `overviews` allows
+    reading the file's reduced copies, made with whatever resampling their maker chose. Raises
+    InputError where a value cannot be one for any file.
+    """
+
+    path: str | Path
+    _: KW_ONLY
+    bands: tuple[int, ...] | None = None
+    window: Window | None = None
+    nodata: float | None = None
+    overviews: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what no file could satisfy."""
+        if not isinstance(self.path, str | Path) or not str(self.path):
+            raise InputError(f"expected the path of a raster, got {self.path!r}")
+        bands, window = _whole(self.bands, "bands"), _whole(self.window, "window")
+        if bands is not None and (not bands or min(bands) < 1):
+            raise InputError(f"bands {self.bands} must be one or more numbers, counted from 1")
+        if window is not None and (len(window) != WINDOW_SIZE or min(window) < 0):
+            raise InputError(
+                f"window {self.window} must be column, row, width, height, none below 0"
+            )
+        if window is not None and 0 in window[2:]:
+            raise InputError(f"window {self.window} is empty: width and height must be 1 or more")
+        if self.nodata is not None and not isinstance(self.nodata, int | float | np.number):
+            raise InputError(f"nodata must be a number, got {self.nodata!r}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """An opened raster, cut to the bands and the window that are meant.
+
+    `read` gives the samples of a window of it. `nodata` is the invalid value of each band. `extent`
+    is how far the columns and the rows reach on the ground, in metres, where that is known. `block`
+    (rows, columns) is what is cheapest to read at a time, `phase` how much of the first one lies
+    before the upper left corner.
+    """
+
+    name: str
+    rows: int
+    columns: int
+    nodata: tuple[float | None, ...]
+    extent: tuple[float, float] | None = None
+    block: tuple[int, int]
+    phase: tuple[int, int] = (0, 0)
+    read: Callable[[Window], Piece]
+
+
+def chosen_bands(raster: Raster, names: Sequence[str], record: Imagery) -> tuple[int, ...]:
+    """Return the numbers, from 1, of the bands to read; InputError where they do not fit.
+
+    `names` are the file's bands; those called "alpha" are masks, and taken only where asked for.
+    """
+    wanted = f"{len(record.bands)} ({_listed([band.name for band in record.bands])})"
+    numbered = _listed([f"{i} {name}".strip() for i, name in enumerate(names, 1)])
+    bands = raster.bands or tuple(i for i, name in enumerate(names, 1) if name != "alpha")
+    if len(bands) != len(record.bands):
+        found = f"found {len(bands)} bands ({numbered})"
+        if raster.bands:
+            found = f"bands={','.join(map(str, bands))} names {len(bands)} bands"
+        raise InputError(
+            f"{raster.path}: {found}, expected {wanted}: choose them with bands=, in that order"
+        )
+    if max(bands) > len(names):
+        raise InputError(
+            f"{raster.path}: has no band {max(bands)}; there are {len(names)}: {numbered}"
+        )
+    return bands
+
+
+def chosen_window(raster: Raster, columns: int, rows: int) -> Window:
+    """Return the window to read; InputError where it is empty or leaves the raster."""
+    if not columns or not rows:
+        raise InputError(f"{raster.path}: is empty: {columns} columns, {rows} rows")
+    column, row, width, height = raster.window or (0, 0, columns, rows)
+    if column + width > columns or row + height > rows:
+        raise InputError(
+            f"{raster.path}: window {column},{row},{width},{height} (column, row, width, height) "
+            f"leaves the raster of {columns} columns and {rows} rows"
+        )
+    return column, row, width, height
+
+
+def checked_dtype(raster: Raster, name: str, record: Imagery) -> np.dtype[Any]:
+    """Return the samples' type by its name; InputError unless the record is meant for it."""
+    if name not in record.dtypes:
+        raise InputError(
+            f"{raster.path}: holds {name} samples; the model takes {', '.join(record.dtypes)}, "
+            f"in {record.unit}: convert them first"
+        )
+    return np.dtype(name)
+
+
+def chosen_nodata(
+    raster: Raster, declared: float | None, record: Imagery, dtype: np.dtype[Any]
+) -> float | None:
+    """Return the value of missing samples: the caller's, else the file's, else the record's.
+
+    None where no sample of that type can have it; InputError where that is the caller's.
+    """
+    if raster.nodata is not None and not _can_hold(dtype, raster.nodata):
+        raise InputError(
+            f"{raster.path}: {dtype} samples cannot have the nodata value {raster.nodata}"
+        )
+    first = (each for each in (raster.nodata, declared, record.nodata) if each is not None)
+    nodata = next(first, None)
+    return nodata if nodata is not None and _can_hold(dtype, nodata) else None
+
+
+def _can_hold(dtype: np.dtype[Any], value: float) -> bool:
+    if dtype.kind == "f":
+        return True
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
+
+
+def _whole(numbers: Sequence[int] | None, name: str) -> tuple[int, ...] | None:
+    try:
+        return None if numbers is None else tuple(operator.index(number) for number in numbers)
+    except TypeError as error:
+        raise InputError(f"{name} must be whole numbers, got {numbers!r}") from error
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f", … {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more

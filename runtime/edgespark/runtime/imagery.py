@@ -1,0 +1,139 @@
+"""From raw samples to what an imagery encoder takes, as its record says."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgespark.runtime.errors import EdgesparkWarning, InputError
+from edgespark.runtime.grid import Grid, Window
+from edgespark.runtime.preprocessing import Band, Imagery
+from edgespark.runtime.resample import Average, Doubles, pieces
+
+MOST_SAMPLES = 1 << 21
+"""How many samples are held at a time: 16 MiB as float64."""
+GREATEST = 1e30
+"""No sensor gives more; the usual undeclared fill of float rasters, -3.4e38, does."""
+DECIBEL_SPAN = 1000.0
+"""Beyond this many dB, up or down, sums of powers leave the range of float64."""
+DISTORTION = 1.5
+
+
+def pixels(grid: Grid, record: Imagery) -> tuple[NDArray[np.float32], float]:
+    """Return float32 [1, bands, rows, columns] for the encoder, and the valid share, 0…1.
+
+    Raw x becomes v = x * scale + offset, is averaged over each cell (as power where the record says
+    decibel), cut to [low, high] and given as (v - mean) / std. Every band has its own valid
+    samples; a cell that has none is given as the band's mean, which is 0. Raises InputError where
+    a valid sample is no finite number or too few are valid; warns (EdgesparkWarning) where the
+    raster is enlarged or distorted, has pixels of a size that the model does not know, or an empty
+    band.
+    """
+    means, valid = _averages(grid, record)
+    if valid < record.min_valid:
+        raise InputError(
+            f"{grid.name}: only {valid:.2%} of its samples are valid (nodata {_nodata(grid)}); "
+            f"the model needs {record.min_valid:.2%}"
+        )
+    _warn_of_fit(grid, record)
+    empty = np.isnan(means)
+    names = [band.name for band, none in zip(record.bands, empty, strict=True) if none.all()]
+    if names:
+        _warn(f"{grid.name}: no sample of {', '.join(names)} is valid; they count as their mean")
+    values = np.clip(means, _column(record, "low"), _column(record, "high"))
+    normal = (values - _column(record, "mean")) / _column(record, "std")
+    return np.where(empty, 0, normal)[None].astype(np.float32), valid
+
+
+def _averages(grid: Grid, record: Imagery) -> tuple[Doubles, float]:
+    count, missing = len(record.bands), 0
+    average = Average(count, (record.rows, record.columns), (grid.rows, grid.columns))
+    for window in pieces((grid.rows, grid.columns), grid.block, grid.phase, MOST_SAMPLES // count):
+        samples, masks = grid.read(window)
+        for i, band in enumerate(record.bands):
+            mask = None if masks is None else masks[i % len(masks)]
+            valid = _valid(samples[i], mask, grid.nodata[i])
+            _check(samples[i], valid, f"{grid.name}: band {band.name!r}", window)
+            missing += 0 if valid is None else valid.size - int(np.count_nonzero(valid))
+            average.add(i, window, _summed(samples[i], valid, band, decibel=record.decibel), valid)
+    share = 1 - missing / (count * grid.rows * grid.columns)
+    if record.decibel:
+        return 10 * np.log10(average.means()), share
+    return average.means() * _column(record, "scale") + _column(record, "offset"), share
+
+
+def _valid(
+    samples: NDArray[Any], mask: NDArray[np.bool_] | None, nodata: float | None
+) -> NDArray[np.bool_] | None:
+    if nodata is None:
+        return mask
+    with np.errstate(invalid="ignore", over="ignore"):
+        own = samples.dtype.type(nodata)
+        held: NDArray[np.bool_] = ~np.isnan(samples) if np.isnan(nodata) else samples != own
+    return held if mask is None else held & mask
+
+
+def _check(
+    samples: NDArray[Any], valid: NDArray[np.bool_] | None, name: str, window: Window
+) -> None:
+    """Refuse a valid sample that is no finite number, or greater than any measurement."""
+    if samples.dtype.kind != "f":
+        return
+    with np.errstate(invalid="ignore"):
+        wrong = ~(np.abs(samples) <= GREATEST)
+    wrong = wrong if valid is None else wrong & valid
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        value = float(samples[row, column])
+        raise InputError(
+            f"{name} holds {value:g} at column {window[0] + column}, row {window[1] + row}, "
+            f"which is not declared as nodata; mask it, or say nodata={value!r} if it means that"
+        )
+
+
+def _summed(
+    samples: NDArray[Any], valid: NDArray[np.bool_] | None, band: Band, *, decibel: bool
+) -> Doubles:
+    """Return what is summed up: the raw values, or powers; 0 where there is no valid sample."""
+    with np.errstate(invalid="ignore"):
+        values = samples.astype(np.float64)
+        if decibel:
+            level = np.clip(values * band.scale + band.offset, -DECIBEL_SPAN, DECIBEL_SPAN)
+            values = 10 ** (level / 10)
+    return values if valid is None else np.where(valid, values, 0)
+
+
+def _column(record: Imagery, field: str) -> Doubles:
+    return np.array([getattr(band, field) for band in record.bands], np.float64)[:, None, None]
+
+
+def _nodata(grid: Grid) -> str:
+    values = sorted({"none" if each is None else f"{each:g}" for each in grid.nodata})
+    return ", ".join(values)
+
+
+def _warn_of_fit(grid: Grid, record: Imagery) -> None:
+    size = f"{grid.columns} x {grid.rows}"
+    if grid.columns < record.columns or grid.rows < record.rows:
+        _warn(
+            f"{grid.name}: {size} pixels are enlarged to the {record.columns} x {record.rows} "
+            "that the model takes"
+        )
+    across, down = grid.extent or (grid.columns, grid.rows)
+    across, down = across / record.columns, down / record.rows
+    if max(across, down) > DISTORTION * min(across, down):
+        _warn(
+            f"{grid.name}: {size} pixels are distorted {max(across / down, down / across):.2g} : 1 "
+            f"by the model's {record.columns} x {record.rows}; choose a window of that shape"
+        )
+    low, high = record.gsd_low, record.gsd_high
+    if grid.extent and not low <= min(across, down) <= max(across, down) <= high:
+        _warn(
+            f"{grid.name}: a pixel of the model covers {across:.4g} m x {down:.4g} m; it was made "
+            f"for {low:g} to {high:g} m: choose a window that covers that much"
+        )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, EdgesparkWarning, stacklevel=2)

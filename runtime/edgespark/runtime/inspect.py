@@ -1,0 +1,146 @@
+"""What a bundle holds, as data and as lines for people; nothing is run and nothing is hashed."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.manifest import Evidence, Graph, Head, Part, Port, Route
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+STEP = 1024
+
+
+def describe(bundle: Bundle) -> dict[str, Any]:
+    """Return what the manifest says, as the plain JSON values of `edgespark inspect --json`.
+
+    `bytes` are file sizes as declared; `evidence` was measured when the bundle was made, not now.
+    """
+    manifest = bundle.manifest
+    return {
+        "path": str(bundle.root),
+        "name": manifest.name,
+        "version": manifest.version,
+        "licence": manifest.licence,
+        "bytes": sum(file.bytes for file in bundle.files()),
+        "files": len(bundle.files()),
+        "modalities": [route.modality for route in manifest.routes],
+        "precisions": [variant.name for variant in manifest.variants],
+        "preferred": manifest.preferred,
+        "context": manifest.language.context,
+        "parts": [_part(part) for part in manifest.parts],
+        "routes": [_route(route) for route in manifest.routes],
+        "samples": [samples.modality for samples in manifest.samples],
+        "evidence": _plain(manifest.evidence),
+    }
+
+
+def render(description: dict[str, Any]) -> str:
+    """Return the description as lines for people, without a character that a terminal obeys."""
+    lines = (
+        *_heading(description),
+        *(line for route in description["routes"] for line in _route_lines(route)),
+        *(line for part in description["parts"] for line in _part_lines(part)),
+        *_evidence_lines(description["evidence"]),
+    )
+    return "\n".join(_printable(line) for line in lines)
+
+
+def _part(part: Part) -> dict[str, Any]:
+    graphs = [_graph(graph) for graph in part.graphs]
+    return {
+        "name": part.name,
+        "role": part.role,
+        "precisions": [graph.precision for graph in part.graphs],
+        "bytes": sum(graph["bytes"] for graph in graphs),
+        "inputs": [_port(port) for port in part.inputs],
+        "outputs": [_port(port) for port in part.outputs],
+        "graphs": graphs,
+    }
+
+
+def _graph(graph: Graph) -> dict[str, Any]:
+    return {
+        "precision": graph.precision,
+        "bytes": graph.file.bytes + sum(file.bytes for file in graph.data),
+        "limit": graph.limit,
+        "states": [state.past.name for state in graph.states],
+    }
+
+
+def _port(port: Port) -> dict[str, Any]:
+    axes = [{"name": axis.name, "low": axis.low, "high": axis.high} for axis in port.axes]
+    return {"name": port.name, "dtype": port.dtype, "axes": axes}
+
+
+def _route(route: Route) -> dict[str, Any]:
+    return {
+        "modality": route.modality,
+        "input": route.preprocessing.kind,
+        "parts": list(dict.fromkeys(wire.target.partition(".")[0] for wire in route.wires)),
+        "output": route.output,
+        "prompt": route.prompt,
+        "head": None if route.head is None else _plain(route.head),
+    }
+
+
+def _plain(record: Evidence | Head) -> dict[str, Any]:
+    made: dict[str, Any] = json.loads(json.dumps(asdict(record)))  # tuples become lists
+    return made
+
+
+def _heading(made: dict[str, Any]) -> Iterator[str]:
+    yield f"{made['name']} (format version {made['version']}, licence {made['licence']})"
+    yield f"  {made['path']}: {made['files']} files, {_size(made['bytes'])}"
+    preferred = [f"{variant} on {device}" for device, variant in made["preferred"].items()]
+    yield f"  precisions: {', '.join(made['precisions'])} (preferred: {', '.join(preferred)})"
+    yield f"  context: {made['context']} tokens"
+
+
+def _route_lines(route: dict[str, Any]) -> Iterator[str]:
+    yield f"modality {route['modality']}: {route['input']} → {' → '.join(route['parts'])}"
+    if route["head"] is not None:
+        head = route["head"]
+        answers = ", ".join(head["labels"]) or f"values in {head['unit']}"
+        yield f"  {head['task']} by {head['part']}: {answers}"
+
+
+def _part_lines(part: dict[str, Any]) -> Iterator[str]:
+    sizes = [f"{graph['precision']} {_size(graph['bytes'])}" for graph in part["graphs"]]
+    yield f"part {part['name']}, {part['role']}: {', '.join(sizes)}"
+    for side in ("inputs", "outputs"):
+        yield from (f"  {side[:-1]:6} {_port_line(port)}" for port in part[side])
+    states = {graph["precision"]: len(graph["states"]) for graph in part["graphs"]}
+    yield from (f"  state  {n} tensors in {name}" for name, n in states.items() if n)
+
+
+def _port_line(port: dict[str, Any]) -> str:
+    axes = ", ".join(f"{axis['name']} {_span(axis)}" for axis in port["axes"])
+    return f"{port['name']}: {port['dtype']} [{axes}]"
+
+
+def _span(axis: dict[str, Any]) -> str:
+    return str(axis["low"]) if axis["low"] == axis["high"] else f"{axis['low']}…{axis['high']}"
+
+
+def _evidence_lines(evidence: dict[str, Any]) -> Iterator[str]:
+    versions = ", ".join(f"{name} {number}" for name, number in evidence["versions"].items())
+    yield f"measured when it was made, with {versions or 'versions unknown'}"
+    for each in evidence["parity"]:
+        error = f"error {each['error']:.1e} of the reference's standard deviation"
+        yield f"  {each['part']} {each['precision']}: {error} ({each['how']})"
+    for each in evidence["scores"]:
+        values = ", ".join(f"{name} {value:.4g}" for name, value in each["values"].items())
+        yield f"  {each['modality']} {each['task']}: {each['metric']} {values} (n = {each['n']})"
+
+
+def _size(count: float) -> str:
+    unit = 0
+    while count >= STEP and unit < len(UNITS) - 1:
+        count, unit = count / STEP, unit + 1
+    return f"{count:.0f} {UNITS[unit]}" if unit == 0 else f"{count:.1f} {UNITS[unit]}"
+
+
+def _printable(line: str) -> str:
+    return "".join(each if each.isprintable() else "�" for each in line)

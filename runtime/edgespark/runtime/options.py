@@ -1,0 +1,64 @@
+"""What a caller may ask for, checked before anything runs."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+import numpy as np
+
+from edgespark.runtime.errors import UsageError
+from edgespark.runtime.manifest import Manifest, Variant
+from edgespark.runtime.sampling import Sampling
+
+
+MOST_THREADS = 1024  # a backend starts them all at once, and is killed where it cannot
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How an answer is generated; UsageError where a value cannot be.
+
+    At most `max_tokens` (>= 1) ids are generated, and the text ends before the first of the `stop`
+    strings, none of which may be empty.
+    """
+
+    max_tokens: int = 64
+    sampling: Sampling = field(default_factory=Sampling)
+    stop: Sequence[str] = ()
+    stream: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse values of the wrong type or range."""
+        check_count("max_tokens", self.max_tokens)
+        if isinstance(self.stop, str) or not isinstance(self.stop, Sequence):
+            raise UsageError(f"stop takes several strings, such as ('###',); got {self.stop!r}")
+        if not all(isinstance(each, str) and each for each in self.stop):
+            raise UsageError(f"each stop string must be a str that is not empty; got {self.stop!r}")
+        if not isinstance(self.stream, bool):
+            raise UsageError(f"stream must be True or False, got {self.stream!r}")
+
+
+def check_count(name: str, value: int, most: float = math.inf) -> None:
+    """Refuse what is no integer from 1 to `most`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
+        raise UsageError(f"{name} must be an integer >= 1, got {value!r}")
+    if value > most:
+        raise UsageError(f"{name} must be at most {most}, got {value}")
+
+
+def variant_named(manifest: Manifest, precision: str, device: str) -> Variant:
+    """Return the variant of that name ("auto": the one the bundle prefers on the device).
+
+    UsageError for an unknown name; it lists the variants.
+    """
+    known = {variant.name: variant for variant in manifest.variants}
+    wanted = manifest.preferred.get(device, "") if precision == "auto" else precision
+    if isinstance(wanted, str) and wanted in known:
+        return known[wanted]
+    names = ", ".join(known)
+    if precision == "auto":
+        raise UsageError(f"this bundle prefers no precision on {device}; choose one of: {names}")
+    near = get_close_matches(str(precision), known, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise UsageError(f"no precision {precision!r}{hint}; this bundle has: {names}")

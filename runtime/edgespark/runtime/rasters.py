@@ -1,0 +1,184 @@
+"""GeoTIFF and its kin, through rasterio: windows, masks and ground sizes."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from edgespark.runtime.errors import InputError, MissingExtra
+from edgespark.runtime.grid import (
+    Grid,
+    Piece,
+    Raster,
+    Window,
+    checked_dtype,
+    chosen_bands,
+    chosen_nodata,
+    chosen_window,
+)
+from edgespark.runtime.paths import checked_file
+from edgespark.runtime.preprocessing import Imagery
+
+# A file is opened by the driver of its suffix alone: others may follow links out of the machine.
+DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".vrt": "VRT", ".jp2": "JP2OpenJPEG"}
+EARTH_RADIUS = 6_371_008.8  # metres, IUGG mean radius
+
+
+@contextmanager
+def open_raster(raster: Raster, record: Imagery) -> Iterator[Grid]:
+    """Open a raster file for reading at full resolution, piece by piece, and close it afterwards.
+
+    What a mask band or an alpha of 0 marks is not valid, beside what has the nodata value. Raises
+    InputError where the file or the choice of bands and window is wrong, MissingExtra where
+    rasterio is not installed.
+    """
+    path = checked_file(raster.path)
+    rasterio = _rasterio()
+    with _told(path), warnings.catch_warnings():
+        # A raster without a place on the ground is fine: its ground size is then not checked.
+        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+        dataset = rasterio.open(path.absolute(), driver=DRIVERS[path.suffix.lower()])
+    with dataset:
+        with _told(path):
+            grid = _grid(dataset, raster, record)
+        yield grid
+
+
+def _rasterio() -> Any:  # noqa: ANN401 it has no types
+    try:
+        for name in ("errors", "windows", "enums"):
+            import_module(f"rasterio.{name}")
+        return import_module("rasterio")
+    except ImportError as error:
+        raise MissingExtra(
+            f"rasters are read with rasterio, which cannot be imported ({error}): "
+            "pip install 'edgespark[geo]'"
+        ) from error
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn rasterio's errors into one line; the cause, where GDAL gave one, says most.
+
+    GDAL's own errors come through bare from some of rasterio's calls, so both trees are caught.
+    """
+    errors = _rasterio().errors.RasterioError, import_module("rasterio._err").CPLE_BaseError
+    try:
+        yield
+    except (*errors, UnicodeDecodeError) as error:  # a broken description is no UTF-8
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise InputError(f"{path}: cannot be read as a raster: {reason}") from error
+
+
+def _grid(dataset: Any, raster: Raster, record: Imagery) -> Grid:  # noqa: ANN401 rasterio's
+    bands = chosen_bands(raster, _names(dataset), record)
+    window = chosen_window(raster, dataset.width, dataset.height)
+    dtype = checked_dtype(raster, _dtype(dataset, bands, raster), record)
+    _check_scales(dataset, bands, raster, record)
+    step = _step(dataset, window, record) if raster.overviews else 1
+    block = dataset.block_shapes[bands[0] - 1]
+    return Grid(
+        name=str(raster.path),
+        rows=-(-window[3] // step),
+        columns=-(-window[2] // step),
+        nodata=tuple(
+            chosen_nodata(raster, dataset.nodatavals[band - 1], record, dtype) for band in bands
+        ),
+        extent=_extent(dataset, window),
+        block=block,
+        phase=(window[1] % block[0], window[0] % block[1]) if step == 1 else (0, 0),
+        read=_reader(dataset, Path(raster.path), bands, window, step),
+    )
+
+
+def _names(dataset: Any) -> list[str]:  # noqa: ANN401 rasterio's
+    alpha = _rasterio().enums.ColorInterp.alpha
+    pairs = zip(dataset.descriptions, dataset.colorinterp, strict=True)
+    return ["alpha" if interp == alpha else name or "" for name, interp in pairs]
+
+
+def _dtype(dataset: Any, bands: tuple[int, ...], raster: Raster) -> str:  # noqa: ANN401 rasterio's
+    names = sorted({dataset.dtypes[band - 1] for band in bands})
+    if len(names) > 1:
+        raise InputError(f"{raster.path}: its bands have several types: {', '.join(names)}")
+    return str(names[0])
+
+
+def _check_scales(dataset: Any, bands: tuple[int, ...], raster: Raster, record: Imagery) -> None:  # noqa: ANN401 rasterio's
+    """Refuse a declared scale or offset that contradicts the record's: either could be meant."""
+    for number, band in zip(bands, record.bands, strict=True):
+        declared = dataset.scales[number - 1], dataset.offsets[number - 1]
+        if declared not in ((1.0, 0.0), (band.scale, band.offset)):
+            raise InputError(
+                f"{raster.path}: band {number} declares scale {declared[0]:g} and offset "
+                f"{declared[1]:g}; the model expects {band.scale:g} and {band.offset:g} for "
+                f"{band.name!r}: convert the samples, then give an array or a file without tags"
+            )
+
+
+def _step(dataset: Any, window: Window, record: Imagery) -> int:  # noqa: ANN401 rasterio's
+    """Return the greatest reduction among the overviews that still has the encoder's size."""
+    most = min(window[2] // record.columns, window[3] // record.rows)
+    return max((step for step in dataset.overviews(1) if step <= most), default=1)
+
+
+def _reader(
+    dataset: Any,  # noqa: ANN401 rasterio's
+    path: Path,
+    bands: tuple[int, ...],
+    within: Window,
+    step: int,
+) -> Callable[[Window], Piece]:
+    rasterio = _rasterio()
+    flags = {flag for band in bands for flag in dataset.mask_flag_enums[band - 1]}
+    masked = rasterio.enums.MaskFlags.per_dataset in flags
+    names = _names(dataset)
+    alpha = None if masked or "alpha" not in names else names.index("alpha") + 1
+
+    def read(window: Window) -> Piece:
+        column, row, width, height = (step * each for each in window)
+        width, height = min(width, within[2] - column), min(height, within[3] - row)
+        where = rasterio.windows.Window(within[0] + column, within[1] + row, width, height)
+        shape = (window[3], window[2])
+        with _told(path):
+            samples = dataset.read(bands, window=where, out_shape=(len(bands), *shape))
+            if masked:
+                masks = dataset.read_masks(bands, window=where, out_shape=(len(bands), *shape))
+                return samples, masks > 0
+            if alpha is not None:
+                return samples, dataset.read([alpha], window=where, out_shape=(1, *shape)) > 0
+            return samples, None
+
+    return read
+
+
+def _extent(dataset: Any, window: Window) -> tuple[float, float] | None:  # noqa: ANN401 rasterio's
+    """Return how many metres the window's columns and rows reach over; None where that is unknown.
+
+    Projected units are taken as they are (Web Mercator's stretch towards the poles is not undone);
+    degrees are metres by the latitude of the window's middle. Of a rotated raster, along its axes.
+    """
+    a, b, _, d, e, f = dataset.transform[:6]
+    middle = window[0] + window[2] / 2, window[1] + window[3] / 2
+    units = _metres(dataset.crs, d * middle[0] + e * middle[1] + f)
+    if units is None:
+        return None
+    across = math.hypot(a * units[0], d * units[1]) * window[2]
+    down = math.hypot(b * units[0], e * units[1]) * window[3]
+    return (across, down) if min(across, down) > 0 and math.isfinite(max(across, down)) else None
+
+
+def _metres(crs: Any, northing: float) -> tuple[float, float] | None:  # noqa: ANN401 rasterio's
+    """Return the metres of one unit of the CRS, eastward and northward."""
+    try:
+        if crs and crs.is_geographic:
+            radians = crs.units_factor[1]
+            return EARTH_RADIUS * radians * math.cos(northing * radians), EARTH_RADIUS * radians
+        if crs and crs.is_projected:
+            return (float(crs.linear_units_factor[1]),) * 2
+    except _rasterio().errors.CRSError:  # units that PROJ does not know: as good as none
+        return None
+    return None

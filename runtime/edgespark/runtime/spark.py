@@ -1,0 +1,216 @@
+"""A loaded bundle, ready for questions."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, overload
+
+import numpy as np
+
+from edgespark.runtime.backends import Array, backend
+from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.chain import route_named
+from edgespark.runtime.device import check_packages, device_named
+from edgespark.runtime.errors import UsageError
+from edgespark.runtime.manifest import Head, Manifest
+from edgespark.runtime.model import Model, Setup
+from edgespark.runtime.options import MOST_THREADS, Options, check_count, variant_named
+from edgespark.runtime.prompt import question
+from edgespark.runtime.sampling import Sampling
+from edgespark.runtime.stats import Record, Stats
+from edgespark.runtime.tasks import check_labels, heads, probabilities
+from edgespark.runtime.turns import Stream, Turns
+
+
+def load(
+    bundle: str | Path, *, device: str = "auto", precision: str = "auto", threads: int | None = None
+) -> "Spark":
+    """Open a bundle; its parts are hashed and loaded when they are first used.
+
+    `device` is "cpu" or "auto" (the best there is), `precision` the name of a variant of the bundle
+    or "auto" (the one it prefers on the device), `threads` how many CPU threads one run takes.
+    MissingInput where there is no such folder, BundleError for a broken bundle, DeviceError where
+    this machine cannot run it as asked, UsageError for names and numbers that cannot be.
+    """
+    if threads is not None:
+        check_count("threads", threads, MOST_THREADS)
+    chosen = device_named(device)
+    check_packages()
+    opened = Bundle.open(bundle)
+    variant = variant_named(opened.manifest, precision, chosen.name)
+    setup = Setup(device=chosen, variant=variant, threads=threads)
+    return Spark(Model(opened, setup, backend(chosen.backend).open_session), setup)
+
+
+class Spark:
+    """The chain of a bundle: any of its modalities in; text, classes, values or tokens out.
+
+    Each modality is a keyword; several stand in one sequence, in the order given. A value is a
+    path, an array or a `Raster` for imagery, and a str (the text) or a Path (a file) for text.
+    InputError for a value that its modality cannot take, UnknownModality for one that the bundle
+    lacks.
+
+    Safe to share between threads: one call runs at a time, the others wait. While a streamed answer
+    is unfinished every other call raises UsageError.
+    """
+
+    def __init__(self, model: Model, setup: Setup) -> None:
+        """Serve a model that runs as `setup` says; `load` makes both."""
+        self._model = model
+        self._setup = setup
+        self._turns = Turns()
+        self._record = Record()
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says of itself: its modalities, labels, variants and question."""
+        return self._model.manifest
+
+    @property
+    def stats(self) -> Stats:
+        """What the last call took, and on what it ran."""
+        record, variant = self._record, self._setup.variant
+        return Stats(
+            device=self._setup.device.name,
+            precision=variant.name,
+            precisions=dict(variant.precisions),
+            threads=self._setup.threads,
+            stages=dict(record.stages),
+            valid=dict(record.valid),
+            prompt_tokens=record.prompt_tokens,
+            new_tokens=record.new_tokens,
+            cached=tuple(record.cached),
+        )
+
+    @overload
+    def generate(
+        self,
+        /,
+        prompt: str,
+        *,
+        max_tokens: int = ...,
+        temperature: float = ...,
+        top_p: float = ...,
+        seed: int = ...,
+        stop: Sequence[str] = ...,
+        stream: Literal[False] = ...,
+        **modalities: object,
+    ) -> str: ...
+
+    @overload
+    def generate(
+        self,
+        /,
+        prompt: str,
+        *,
+        max_tokens: int = ...,
+        temperature: float = ...,
+        top_p: float = ...,
+        seed: int = ...,
+        stop: Sequence[str] = ...,
+        stream: Literal[True],
+        **modalities: object,
+    ) -> Stream: ...
+
+    def generate(  # noqa: PLR0913 the public signature: a keyword per choice reads best in a call
+        self,
+        /,
+        prompt: str,
+        *,
+        max_tokens: int = 64,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        seed: int = 0,
+        stop: Sequence[str] = (),
+        stream: bool = False,
+        **modalities: object,
+    ) -> str | Stream:
+        """Answer the prompt: the text, or with `stream` an iterator over its pieces.
+
+        Greedy at temperature 0, else drawn from the nucleus `top_p` (above 0, up to 1) with `seed`.
+        The text ends after `max_tokens` tokens, or before the first of the `stop` strings and of
+        the bundle's own, and is stripped. UsageError for values that cannot be, and for a prompt
+        that is empty or leaves no room for `max_tokens` in the context.
+        """
+        sampling = Sampling(temperature=temperature, top_p=top_p, seed=seed)
+        options = Options(max_tokens=max_tokens, sampling=sampling, stop=stop, stream=stream)
+        text = question(self.manifest.language, prompt)
+        answer = self._begin(text, options, modalities)
+        if stream:
+            return answer
+        with answer:
+            return "".join(answer)
+
+    def classify(self, /, **modalities: object) -> dict[str, float]:
+        """Return label → probability, the most probable first, from the modalities' task heads.
+
+        Several modalities: the mean of their heads' log-probabilities, normalised. UsageError where
+        a modality has no classification head, or their labels differ.
+        """
+        chosen = self._heads("classification", modalities)
+        check_labels(chosen)
+        return probabilities(self._scores(chosen, modalities), chosen)
+
+    def predict(self, /, **modalities: object) -> Array:
+        """Return what the regression head gives, float32 [outputs], in the head's unit.
+
+        UsageError where not exactly one modality is given, or it has no regression head.
+        """
+        chosen = self._heads("regression", modalities)
+        if len(chosen) > 1:
+            raise UsageError(f"predict takes one modality, got {', '.join(chosen)}")
+        scores = self._scores(chosen, modalities)
+        return np.concatenate(list(scores.values()))
+
+    def embed(self, /, **modalities: object) -> Array:
+        """Return the modalities' tokens in the language space, in order: float32 [tokens, width].
+
+        UsageError where no modality is given.
+        """
+        if not modalities:
+            raise UsageError("embed takes at least one modality")
+        for modality in modalities:
+            route_named(self.manifest, modality)
+        with self._turn() as record:
+            tokens = [self._model.chain.tokens(m, v, record)[0] for m, v in modalities.items()]
+        return np.concatenate(tokens)
+
+    def drop(self, part: str | None = None) -> None:
+        """Free the memory of one part, or of all; it is loaded again when it is next used.
+
+        UsageError for a name that is no part of the bundle.
+        """
+        with self._turns.turn():
+            self._model.drop(part)
+
+    def _heads(self, task: str, modalities: Mapping[str, object]) -> dict[str, Head]:
+        for modality in modalities:
+            route_named(self.manifest, modality)
+        return heads(task, self.manifest.routes, list(modalities))
+
+    def _scores(
+        self, chosen: Mapping[str, Head], modalities: Mapping[str, object]
+    ) -> dict[str, Array]:
+        with self._turn() as record:
+            blocks = self._model.blocks(modalities, record)
+            return self._model.scores(chosen, blocks, record)
+
+    @contextmanager
+    def _turn(self) -> Iterator[Record]:
+        with self._turns.turn():
+            self._record = Record()
+            yield self._record
+
+    def _begin(self, text: str, options: Options, modalities: Mapping[str, object]) -> Stream:
+        """Take the turn, read the inputs, and leave the turn to the stream that answers."""
+        self._turns.take()
+        record = self._record = Record()
+        try:
+            blocks = self._model.blocks(modalities, record)
+            embeddings = self._model.sequence(blocks, text, options.max_tokens, record)
+        except BaseException:
+            self._turns.free()
+            raise
+        if options.stream:
+            self._turns.keep()
+        return Stream(self._model.answer(embeddings, options, record), self._turns.free)

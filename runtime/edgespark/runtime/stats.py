@@ -1,0 +1,53 @@
+"""What the last call took, and on what it ran."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from edgespark.runtime.manifest import Precision
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stats:
+    """A report on one call.
+
+    `stages` names each stage and what it took in milliseconds, in the order in which they ran:
+    `load.PART` opened a part, `prepare.MODALITY` read and prepared an input, `PART` ran it,
+    `decoder.prefill` read the sequence, `decoder.steps` gave the tokens after the first, and
+    `total` is the whole call. `precision` is the variant, `precisions` is what that means for each
+    part. `valid` is the share (0…1) of each input that was measured, not masked. `prompt_tokens`
+    and `new_tokens` count positions of the decoder. `cached` are the modalities whose tokens were
+    still there from an earlier call. `threads` is None where the backend chooses.
+    """
+
+    device: str
+    precision: str
+    precisions: dict[str, Precision]
+    threads: int | None
+    stages: dict[str, float] = field(default_factory=dict)
+    valid: dict[str, float] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    cached: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Record:
+    """What is written down while a call runs."""
+
+    stages: dict[str, float] = field(default_factory=dict)
+    valid: dict[str, float] = field(default_factory=dict)
+    prompt_tokens: int = 0
+    new_tokens: int = 0
+    cached: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add what the block takes, in milliseconds, to the stage of that name."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            took = (time.perf_counter() - begin) * 1e3
+            self.stages[name] = self.stages.get(name, 0.0) + took

@@ -1,0 +1,224 @@
+"""ONNX Runtime behind the seam: what is bound, what is refused, and the choice of the device."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgespark.runtime import device
+from edgespark.runtime.backends import BACKENDS, Program, Session, backend
+from edgespark.runtime.device import DEVICES, check_packages, device_named
+from edgespark.runtime.errors import BundleError, DeviceError, InputError, UsageError
+
+onnx = pytest.importorskip("onnx")
+Array = NDArray[Any]
+WIDTH = 4
+
+
+def graph(location: str = "") -> bytes:
+    """Return a graph of a decoder's form: total = sum of (past, x + bias), new = x + bias."""
+    helper, real = onnx.helper, onnx.TensorProto.FLOAT
+    bias = onnx.numpy_helper.from_array(np.arange(WIDTH, dtype=np.float32), "bias")
+    if location:
+        onnx.external_data_helper.set_external_data(bias, location)
+        bias.data_location = onnx.TensorProto.EXTERNAL
+        bias.ClearField("raw_data")
+    nodes = [
+        helper.make_node("Add", ["x", "bias"], ["new"]),
+        helper.make_node("Concat", ["past", "new"], ["all"], axis=0),
+        helper.make_node("ReduceSum", ["all"], ["total"], keepdims=0),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "sums",
+        [
+            helper.make_tensor_value_info("x", real, ["sequence", WIDTH]),
+            helper.make_tensor_value_info("past", real, ["past", WIDTH]),
+        ],
+        [
+            helper.make_tensor_value_info("total", real, []),
+            helper.make_tensor_value_info("new", real, ["sequence", WIDTH]),
+        ],
+        [bias],
+    )
+    opset = [helper.make_opsetid("", 18)]
+    model = helper.make_model(made, opset_imports=opset, ir_version=9)
+    return bytes(model.SerializeToString())
+
+
+def program(content: bytes) -> Program:
+    return Program(
+        where="graphs/sums.onnx",
+        graph=content,
+        folder=None,
+        inputs=("x", "past"),
+        outputs=("total", "new"),
+    )
+
+
+@pytest.fixture
+def session() -> Session:
+    return backend("onnxruntime").open_session(program(graph()))
+
+
+def ones(*shape: int) -> Array:
+    return np.ones(shape, np.float32)
+
+
+def test_every_backend_of_the_table_can_be_imported_and_opens_sessions() -> None:
+    assert all(callable(backend(name).open_session) for name in BACKENDS)
+
+
+def test_rows_are_written_into_the_buffer_of_the_caller_step_by_step(session: Session) -> None:
+    rows = np.zeros((5, WIDTH), np.float32)
+    length = 0
+    for step in (2, 1, 1):
+        made = session.run(
+            {"x": ones(step, WIDTH), "past": rows[:length]},
+            {"new": rows[length : length + step]},
+        )
+        assert np.shares_memory(made["new"], rows)
+        length += step
+        assert made["total"] == length * (WIDTH + 6)
+    assert rows.tolist() == [[1, 2, 3, 4]] * 4 + [[0] * WIDTH]
+
+
+def test_outputs_that_are_not_given_are_allocated(session: Session) -> None:
+    made = session.run({"x": ones(1, WIDTH), "past": ones(0, WIDTH)})
+    assert list(made) == ["total", "new"]
+    assert made["total"].shape == ()
+
+
+def test_an_input_that_is_not_contiguous_gives_the_same(session: Session) -> None:
+    x = np.arange(3 * WIDTH, dtype=np.float32).reshape(WIDTH, 3).T
+    made = session.run({"x": x, "past": ones(0, WIDTH)})
+    assert made["new"].tolist() == (x + np.arange(WIDTH)).tolist()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"x": ones(1, WIDTH)}, "got inputs x; it takes x, past"),
+        ({"x": ones(1, WIDTH), "past": ones(0, WIDTH), "y": ones(1)}, "got inputs x, past, y"),
+        ({"x": ones(1, WIDTH).astype(np.float64), "past": ones(0, WIDTH)}, "got float64"),
+        ({"x": ones(1, WIDTH).astype(">f4"), "past": ones(0, WIDTH)}, "got >f4"),
+        ({"x": ones(1, WIDTH + 1), "past": ones(0, WIDTH)}, r"got float32 \[1, 5\]"),
+        ({"x": ones(WIDTH), "past": ones(0, WIDTH)}, r"got float32 \[4\]"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused(
+    session: Session, inputs: Mapping[str, Array], said: str
+) -> None:
+    with pytest.raises(InputError, match=said):
+        session.run(inputs)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "error"),
+    [
+        ({"new": ones(2, WIDTH)}, DeviceError),
+        ({"new": ones(1, WIDTH).astype(np.float16)}, InputError),
+        ({"new": ones(1, 2 * WIDTH)[:, ::2]}, InputError),
+        ({"news": ones(1, WIDTH)}, InputError),
+    ],
+)
+def test_an_output_that_does_not_fit_is_refused_and_nothing_is_written_past_it(
+    session: Session, outputs: Mapping[str, Array], error: type[Exception]
+) -> None:
+    with pytest.raises(error, match="sums"):
+        session.run({"x": ones(1, WIDTH), "past": ones(0, WIDTH)}, outputs)
+    assert all((array == 1).all() for array in outputs.values())
+
+
+def test_a_closed_session_says_so(session: Session) -> None:
+    session.close()
+    session.close()
+    with pytest.raises(DeviceError, match="was closed"):
+        session.run({"x": ones(1, WIDTH), "past": ones(0, WIDTH)})
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", graph()[:60], graph()[:-9]])
+def test_bytes_that_are_no_graph_are_a_broken_bundle(content: bytes) -> None:
+    with pytest.raises(BundleError, match=r"graphs/sums\.onnx: no ONNX graph"):
+        backend("onnxruntime").open_session(program(content))
+
+
+def test_an_operator_that_this_onnxruntime_lacks_is_a_device_error() -> None:
+    node = onnx.helper.make_node("Levitate", ["x"], ["y"], domain="of.nowhere")
+    real = onnx.TensorProto.FLOAT
+    ports = [onnx.helper.make_tensor_value_info(name, real, [1]) for name in ("x", "y")]
+    made = onnx.helper.make_graph([node], "levitation", ports[:1], ports[1:])
+    opset = [onnx.helper.make_opsetid("", 18), onnx.helper.make_opsetid("of.nowhere", 1)]
+    content = onnx.helper.make_model(made, opset_imports=opset, ir_version=9).SerializeToString()
+    with pytest.raises((DeviceError, BundleError), match="Levitate"):
+        backend("onnxruntime").open_session(program(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"inputs": ("x", "past", "mask")}, "promises input 'mask'; the graph has x, past"),
+        ({"outputs": ("hidden",)}, "promises output 'hidden'; the graph has total, new"),
+        ({"inputs": ("x",)}, "wants input 'past', which the manifest does not name"),
+    ],
+)
+def test_ports_that_differ_from_the_manifest_are_a_broken_bundle(
+    change: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(BundleError, match=said):
+        backend("onnxruntime").open_session(replace(program(graph()), **change))
+
+
+def test_external_data_is_found_in_the_folder_that_was_verified(tmp_path: Path) -> None:
+    (tmp_path / "sums.data").write_bytes(np.full(WIDTH, 9, np.float32).tobytes())
+    opened = backend("onnxruntime").open_session(
+        replace(program(graph("sums.data")), folder=tmp_path)
+    )
+    made = opened.run({"x": ones(1, WIDTH), "past": ones(0, WIDTH)})
+    assert made["new"].tolist() == [[10.0] * WIDTH]
+
+
+def test_a_failing_run_says_nothing_on_stderr_itself(
+    session: Session, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(DeviceError) as caught:
+        session.run({"x": ones(1, WIDTH), "past": ones(0, WIDTH)}, {"new": ones(3, WIDTH)})
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_auto_is_the_cpu_which_widens_fp16_only() -> None:
+    chosen = device_named("auto")
+    assert chosen is DEVICES["cpu"]
+    assert (chosen.how("fp32"), chosen.how("fp16")) == ("native", "widened")
+
+
+@pytest.mark.parametrize("name", ["cuda", "tensorrt"])
+def test_a_planned_device_is_told_to_be_missing(name: str) -> None:
+    with pytest.raises(DeviceError, match=f"{name}.*runs on cpu only"):
+        device_named(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("cpus", "did you mean 'cpu'"), ("", "there are: auto, cpu"), (None, "no device None")],
+)
+def test_an_unknown_device_is_wrong_use(name: Any, said: str) -> None:  # noqa: ANN401 bad input
+    with pytest.raises(UsageError, match=said):
+        device_named(name)
+
+
+def test_both_builds_of_onnxruntime_at_once_are_refused_with_the_two_commands(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(device, "_installed", lambda _: True)
+    with pytest.raises(DeviceError) as caught:
+        check_packages()
+    assert "pip uninstall -y onnxruntime onnxruntime-gpu" in str(caught.value)
+    assert "pip install onnxruntime" in str(caught.value)
+    monkeypatch.setattr(device, "_installed", lambda name: name == "onnxruntime")
+    check_packages()

@@ -1,0 +1,319 @@
+"""The command line: one result on stdout, everything else on stderr, and the right exit code."""
+
+import io
+import json
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgespark.runtime import cli
+from edgespark.runtime.cli import COMMANDS, export_engines, main
+from edgespark.runtime.errors import BundleError, CheckError, EdgesparkWarning, OutputError
+from edgespark.runtime.progress import track
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "scene.npy"
+    np.save(path, np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32))
+    return path
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[list[str]], int]], None]:
+    """Return a function that puts another `main` behind `edgespark verify`."""
+
+    def put(run: Callable[[list[str]], int]) -> None:
+        module = ModuleType("stand_in_command")
+        monkeypatch.setattr(module, "main", run, raising=False)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        monkeypatch.setitem(COMMANDS, "verify", module.__name__)
+
+    return put
+
+
+def raising(error: BaseException) -> Callable[[list[str]], int]:
+    def run(_: list[str]) -> int:
+        raise error
+
+    return run
+
+
+def test_run_gives_one_document_with_the_agreed_keys(
+    folder: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", str(folder), "--input", f"rgb={image}", "--prompt", "what?", "--json"]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    made = json.loads(out)
+    assert err == ""
+    assert isinstance(made["answer"], str)
+    assert sum(made["scores"].values()) == pytest.approx(1)
+    assert (made["prediction"], made["embedding"]) == (None, None)
+    assert (made["device"], made["precision"]) == ("cpu", "fp32")
+    assert {"prepare.rgb", "encoder_rgb", "decoder.prefill", "head_rgb"} <= set(made["stages"])
+    assert out.isascii()
+
+
+@pytest.mark.parametrize(
+    ("task", "modality", "key", "kind"),
+    [
+        ("generate", "rgb", "answer", str),
+        ("classify", "rgb", "scores", dict),
+        ("predict", "range", "prediction", list),
+        ("embed", "rgb", "embedding", list),
+    ],
+)
+def test_a_task_gives_its_own_result_only(
+    folder: Path,
+    tmp_path: Path,
+    task: str,
+    modality: str,
+    key: str,
+    kind: type,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bands = {"rgb": 3, "range": 2}[modality]
+    np.save(tmp_path / "x.npy", np.ones((bands, 4, 4), np.float32))
+    given = ["run", str(folder), "--input", f"{modality}={tmp_path / 'x.npy'}", "--task", task]
+    assert main([*given, "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    keys = ("answer", "scores", "prediction", "embedding")
+    assert [name for name in keys if made[name] is not None] == [key]
+    assert isinstance(made[key], kind)
+    assert main(given) == 0
+    assert "fp32 on cpu:" in capsys.readouterr().out
+
+
+def test_without_a_prompt_the_bundle_asks_its_own_question_and_says_so(
+    folder: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(folder), "--input", f"rgb={image}"]) == 0
+    out, err = capsys.readouterr()
+    assert "'What is here?'" in err
+    assert "water" in out
+    assert "decoder.prefill" in out
+    assert "total" in out
+
+
+def test_an_input_without_a_head_gives_the_answer_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(folder), "--input", "language=a note", "--prompt", "?", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["scores"] is None
+    assert made["answer"]
+
+
+def test_the_choices_of_generation_reach_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(*more: str) -> str:
+        assert main(["run", str(folder), "--prompt", "?", "--json", *more]) == 0
+        return str(json.loads(capsys.readouterr().out)["answer"])
+
+    greedy = answer()
+    assert answer("--max-tokens", "1") != greedy
+    assert answer("--stop", greedy[1]) == greedy[: greedy.index(greedy[1])]
+    hot = ("--temperature", "3", "--top-p", "0.9")
+    assert answer(*hot, "--seed", "1") == answer(*hot, "--seed", "1") != greedy
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "no command given; there are: run, inspect, verify"),
+        (["runn"], "did you mean 'run'"),
+        (["run"], "required: bundle"),
+        (["run", "BUNDLE", "--max-tokens", "many"], "invalid int value: 'many'"),
+        (["run", "BUNDLE", "--max-tokens", "0"], "max_tokens must be an integer >= 1"),
+        (["run", "BUNDLE", "--temperature", "nan"], "temperature must be a finite number"),
+        (["run", "BUNDLE", "--top-p", "2"], "top_p"),
+        (["run", "BUNDLE", "--seed", "-1"], "seed"),
+        (["run", "BUNDLE", "--stop", ""], "stop string"),
+        (["run", "BUNDLE", "--prompt", " "], "the prompt is empty"),
+        (["run", "BUNDLE", "--prompt", "a" * 200], "the context holds 96"),
+        (["run", "BUNDLE", "--input", "rgb"], "is not NAME=VALUE"),
+        (["run", "BUNDLE", "--input", "rgb=nowhere.tif"], "nowhere.tif"),
+        (["run", "BUNDLE", "--input", "rbg=x.tif"], "did you mean 'rgb'"),
+        (["run", "BUNDLE", "--input", "stream=1"], "no modality 'stream'"),
+        (["run", "BUNDLE", "--input", "self=1"], "no modality 'self'"),
+        (["run", "BUNDLE", "--input", "max_tokens=1"], "no modality 'max_tokens'"),
+        (["run", "BUNDLE", "--input", "rgb=a", "--input", "rgb=b"], "more than once"),
+        (["run", "BUNDLE", "--task", "guess"], "invalid choice: 'guess'"),
+        (["run", "BUNDLE", "--task", "embed", "--prompt", "?"], "--prompt means nothing"),
+        (["run", "BUNDLE", "--precision", "fp61"], "no precision 'fp61'"),
+        (["run", "BUNDLE", "--device", "gpu"], "no device 'gpu'"),
+        (["run", "BUNDLE", "--threads", "0"], "threads"),
+        (["run", "nowhere"], "no bundle at 'nowhere'"),
+        (["verify"], "required: bundle"),
+        (["verify", "BUNDLE", "--samples", "0"], "--samples must be an integer >= 1"),
+        (["verify", "BUNDLE", "--device", "gpu"], "no device 'gpu'"),
+    ],
+)
+def test_wrong_use_is_one_line_on_stderr_and_exit_code_2(
+    folder: Path, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(folder) if each == "BUNDLE" else each for each in arguments]) == 2
+    out, err = capsys.readouterr()
+    told = [line for line in err.splitlines() if "no --prompt: asking" not in line]
+    assert out == ""
+    assert len(told) == 1
+    assert told[0].startswith("edgespark: error: ")
+    assert said in told[0]
+
+
+def test_a_device_that_cannot_be_had_is_exit_code_4(folder: Path) -> None:
+    assert main(["run", str(folder), "--device", "cuda"]) == 4
+    assert main(["verify", str(folder), "--device", "tensorrt"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OutputError("no place"), 2),
+        (BundleError("b", ["one", "two"]), 3),
+        (CheckError("too far"), 5),
+        (KeyboardInterrupt(), 130),
+    ],
+)
+def test_each_error_has_its_exit_code(
+    command: Callable[[Callable[[list[str]], int]], None],
+    error: BaseException,
+    code: int,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command(raising(error))
+    assert main(["verify"]) == code
+    assert capsys.readouterr().err.startswith("edgespark: ")
+
+
+def test_a_fault_of_ours_keeps_its_traceback(
+    command: Callable[[Callable[[list[str]], int]], None],
+) -> None:
+    command(raising(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):
+        main(["verify"])
+
+
+def test_a_warning_is_one_line_on_stderr(
+    command: Callable[[Callable[[list[str]], int]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: list[str]) -> int:
+        for _ in range(2):
+            warnings.warn("the scene\nis  coarse", EdgesparkWarning, stacklevel=1)
+        return 0
+
+    command(run)
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().err == "edgespark: warning: the scene is coarse\n" * 2
+
+
+def test_help_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+    with pytest.raises(SystemExit) as left:
+        main(["run", "--help"])
+    assert left.value.code == 0
+    assert "--top-p" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("missing", ["torch", "onnx", "onnxscript", "edgespark.export.cli"])
+def test_export_without_its_extra_names_the_pip_command(
+    monkeypatch: pytest.MonkeyPatch, missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = ModuleNotFoundError(f"No module named {missing!r}", name=missing)
+    monkeypatch.setattr(cli, "import_module", raising(error))
+    assert export_engines(["allspark-tiny", "--out", "x"]) == 2
+    assert "pip install 'edgespark[export]'" in capsys.readouterr().err
+
+
+def test_a_module_that_no_extra_brings_keeps_its_traceback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    error = ModuleNotFoundError("No module named 'nonsense'", name="nonsense")
+    monkeypatch.setattr(cli, "import_module", raising(error))
+    with pytest.raises(ModuleNotFoundError):
+        export_engines([])
+
+
+def test_export_gets_its_arguments_and_gives_its_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = ModuleType("stand_in_export")
+    monkeypatch.setattr(module, "main", len, raising=False)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(cli, "EXPORT", module.__name__)
+    assert export_engines(["a", "b", "c"]) == 3
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    code = (
+        "import sys, time; from edgespark.runtime.cli import main;"
+        "time.sleep(.3); sys.exit(main(['--help']))"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert started.stdout is not None
+    assert started.stderr is not None
+    started.stdout.close()
+    told = started.stderr.read()
+    started.stderr.close()
+    assert started.wait(30) == 141
+    assert told == b""
+
+
+def test_an_answer_that_the_terminal_cannot_show_is_escaped(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = io.BytesIO()
+    out = io.TextIOWrapper(written, encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", out)
+    assert main(["run", str(folder), "--prompt", "é?"]) == 0
+    assert b"\\ufffd" in written.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_drawn_on_a_terminal_or_when_asked_and_nowhere_else() -> None:
+    for stream, asked, drawn in (
+        (io.StringIO(), False, False),
+        (io.StringIO(), True, True),
+        (Terminal(), False, True),
+    ):
+        assert list(track("abc", "work", 3, asked=asked, stream=stream)) == list("abc")
+        assert ("3/3" in stream.getvalue()) is drawn
+        assert stream.getvalue().endswith("\n") is drawn
+
+
+def test_progress_ends_its_line_when_the_work_fails() -> None:
+    def work() -> Any:  # noqa: ANN401 a generator that fails
+        yield 1
+        raise ValueError
+
+    stream = Terminal()
+    with pytest.raises(ValueError, match="^$"):
+        list(track(work(), "work", 2, stream=stream))
+    assert "1/2" in stream.getvalue()
+    assert stream.getvalue().endswith("\n")
+
+
+def test_the_real_bundle_answers_on_the_command_line(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(tiny / "samples" / "rgb.npz") as samples:
+        np.save(tmp_path / "x.npy", samples["input"][0])
+    given = ["run", str(tiny), "--input", f"rgb={tmp_path / 'x.npy'}", "--json"]
+    assert main([*given, "--max-tokens", "8"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert sum(made["scores"].values()) == pytest.approx(1)

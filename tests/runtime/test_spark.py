@@ -1,0 +1,421 @@
+"""The chain as its users see it: what is asked, what comes back, and what is refused."""
+
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from tests.runtime.stand_in import BEGIN, CONTEXT, LABELS, StandIn, score
+
+from edgespark.runtime import (
+    DeviceError,
+    InputError,
+    MissingInput,
+    Spark,
+    UnknownModality,
+    UsageError,
+    load,
+)
+from edgespark.runtime.chain import KEPT
+from edgespark.runtime.manifest import Manifest, Route
+
+RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
+SAR = RGB[:2]
+FRAME = len("^ Q: A:")  # positions around a prompt, the begin among them
+Array = NDArray[Any]
+
+
+@pytest.fixture
+def spark(stand_in: StandIn) -> Spark:
+    return stand_in.spark()
+
+
+def with_route(manifest: Manifest, modality: str, **changes: Any) -> Manifest:  # noqa: ANN401 fields
+    def changed(route: Route) -> Route:
+        return replace(route, **changes) if route.modality == modality else route
+
+    return replace(manifest, routes=tuple(map(changed, manifest.routes)))
+
+
+def log_softmax(logits: Array) -> Array:
+    return np.asarray(logits - np.log(np.exp(logits).sum()))
+
+
+def test_a_stream_joined_is_the_answer(spark: Spark) -> None:
+    answer = spark.generate("hi", rgb=RGB, max_tokens=20)
+    stream = list(spark.generate("hi", rgb=RGB, max_tokens=20, stream=True))
+    assert answer
+    assert "".join(stream) == answer
+    assert all(stream)
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another(spark: Spark) -> None:
+    def drawn(seed: int) -> str:
+        return spark.generate("hi", temperature=2.0, seed=seed, max_tokens=30)
+
+    assert drawn(1) == drawn(1)
+    assert len({drawn(seed) for seed in range(5)}) > 1
+
+
+def test_the_sequence_is_begin_then_each_modality_then_the_template(stand_in: StandIn) -> None:
+    spark = stand_in.spark()
+    spark.generate("hi", sar=SAR, rgb=RGB, max_tokens=1)
+    ids = stand_in.sessions["embedder"].calls[0][0]["input_ids"][0].tolist()
+    text = spark._model._tokenizer
+    assert ids == [BEGIN, *text.encode("sar:"), *text.encode("rgb:"), *text.encode(" Q:hi A:")]
+    rows = stand_in.sessions["decoder"].calls[0][0]["inputs_embeds"][0]
+    assert len(rows) == spark.stats.prompt_tokens == len(ids) + 4
+    assert (rows[5:7] == spark.embed(sar=SAR)).all()
+    assert (rows[11:13] == spark.embed(rgb=RGB)).all()
+
+
+def test_a_prompt_that_holds_braces_stands_as_it_is(spark: Spark) -> None:
+    spark.generate("{prompt} {x}", max_tokens=1)
+    plain = spark.stats.prompt_tokens
+    spark.generate("a" * len("{prompt} {x}"), max_tokens=1)
+    assert spark.stats.prompt_tokens == plain
+
+
+def test_the_answer_stops_before_a_stop_string_of_the_call_or_of_the_bundle(
+    stand_in: StandIn,
+) -> None:
+    spark = stand_in.spark()
+    answer = spark.generate("hi", rgb=RGB, max_tokens=10)
+    stop = answer[3]
+    expected = answer[: answer.index(stop)].strip()
+    assert spark.generate("hi", rgb=RGB, max_tokens=10, stop=(stop,)) == expected
+    language = replace(stand_in.manifest.language, stop=(stop,))
+    stand_in.manifest = replace(stand_in.manifest, language=language)
+    assert stand_in.spark().generate("hi", rgb=RGB, max_tokens=10) == expected
+
+
+def test_classes_come_with_the_most_probable_first_and_sum_to_one(spark: Spark) -> None:
+    scores = spark.classify(rgb=RGB)
+    assert set(scores) == set(LABELS)
+    assert list(scores.values()) == sorted(scores.values(), reverse=True)
+    assert math.isclose(sum(scores.values()), 1)
+
+
+def test_several_heads_are_joined_by_the_mean_of_their_log_probabilities(
+    stand_in: StandIn,
+) -> None:
+    scores = stand_in.spark().classify(rgb=RGB, sar=SAR)
+    hidden = [stand_in.sessions[f"head_{m}"].calls[0][0]["hidden"] for m in ("rgb", "sar")]
+    rgb, sar = (log_softmax(score(i)({"hidden": h})["scores"][0, 0]) for i, h in enumerate(hidden))
+    mean = np.exp(log_softmax((rgb + sar[::-1]) / 2))  # the labels of sar are in reverse
+    assert [scores[label] for label in LABELS] == pytest.approx(mean.tolist(), rel=1e-5)
+    assert not (hidden[0] == hidden[1]).all()
+
+
+def test_heads_with_the_same_prompt_share_one_pass(stand_in: StandIn) -> None:
+    stand_in.spark().classify(rgb=RGB, sar=SAR)
+    assert len(stand_in.sessions["decoder"].calls) == 2
+    sar = stand_in.manifest.route("sar").head
+    assert sar is not None
+    stand_in.manifest = with_route(stand_in.manifest, "sar", head=replace(sar, prompt=" class"))
+    stand_in.spark().classify(rgb=RGB, sar=SAR)
+    assert len(stand_in.sessions["decoder"].calls) == 1
+
+
+def test_heads_with_other_labels_cannot_be_joined(stand_in: StandIn) -> None:
+    sar = stand_in.manifest.route("sar").head
+    assert sar is not None
+    other = replace(sar, labels=("ship", "sea", "ice"))
+    stand_in.manifest = with_route(stand_in.manifest, "sar", head=other)
+    with pytest.raises(UsageError, match="rgb and sar have different labels"):
+        stand_in.spark().classify(rgb=RGB, sar=SAR)
+
+
+def test_a_regression_gives_the_values_of_its_head(spark: Spark) -> None:
+    values = spark.predict(range=SAR)
+    assert values.dtype == np.float32
+    assert values.shape == (2,)
+
+
+def test_embeddings_stand_in_the_order_given_and_can_be_changed_safely(spark: Spark) -> None:
+    both = spark.embed(sar=SAR, rgb=RGB)
+    assert both.dtype == np.float32
+    assert (both == np.concatenate([spark.embed(sar=SAR), spark.embed(rgb=RGB)])).all()
+    kept = spark.embed(rgb=RGB)
+    kept[:] = 0
+    assert spark.embed(rgb=RGB).any()
+
+
+def test_text_is_a_modality_too(spark: Spark, tmp_path: Path) -> None:
+    (tmp_path / "note.txt").write_text("abc")
+    assert spark.embed(language="abc").shape[0] == 3
+    assert (spark.embed(language=tmp_path / "note.txt") == spark.embed(language="abc")).all()
+
+
+def test_a_modality_is_run_once_for_the_same_content_and_again_for_another(
+    stand_in: StandIn,
+) -> None:
+    spark = stand_in.spark()
+    spark.generate("hi", rgb=RGB, max_tokens=1)
+    assert spark.stats.cached == ()
+    spark.classify(rgb=RGB.copy())
+    assert spark.stats.cached == ("rgb",)
+    assert "encoder_rgb" not in spark.stats.stages
+    spark.classify(rgb=RGB + 1)
+    assert spark.stats.cached == ()
+    assert len(stand_in.sessions["encoder_rgb"].calls) == 2
+
+
+def test_only_the_last_few_results_are_kept(stand_in: StandIn) -> None:
+    spark = stand_in.spark()
+    for i in range(KEPT + 1):
+        spark.embed(rgb=RGB + i)
+    spark.embed(rgb=RGB + KEPT)
+    assert spark.stats.cached == ("rgb",)
+    spark.embed(rgb=RGB)
+    assert spark.stats.cached == ()
+
+
+def test_parts_are_read_when_they_are_first_used_and_again_after_a_drop(
+    stand_in: StandIn,
+) -> None:
+    spark = stand_in.spark()
+    assert stand_in.reads == ["tokenizer.json"]
+    before = spark.generate("hi", rgb=RGB, max_tokens=4)
+    assert "graphs/encoder_sar.fp32.onnx" not in stand_in.reads
+    encoder, decoder = stand_in.sessions["encoder_rgb"], stand_in.sessions["decoder"]
+    spark.drop("encoder_rgb")
+    assert (encoder.closed, decoder.closed) == (True, False)
+    spark.drop()
+    assert decoder.closed
+    assert spark.generate("hi", rgb=RGB, max_tokens=4) == before
+    assert stand_in.reads.count("graphs/encoder_rgb.fp32.onnx") == 2
+    assert "load.encoder_rgb" in spark.stats.stages
+
+
+def test_stats_tell_what_ran_and_how_much(spark: Spark) -> None:
+    masked = np.ma.MaskedArray(RGB, mask=np.zeros_like(RGB, bool))
+    masked[:, 0] = np.ma.masked
+    spark.generate("hi", rgb=masked, max_tokens=5)
+    stats = spark.stats
+    assert (stats.device, stats.precision, stats.threads) == ("cpu", "fp32", None)
+    assert stats.precisions["decoder"] == "fp32"
+    assert stats.valid == {"rgb": 0.75}
+    assert 1 <= stats.new_tokens <= 5
+    assert {"prepare.rgb", "encoder_rgb", "bridge", "decoder.prefill"} <= set(stats.stages)
+    assert all(ms >= 0 for ms in stats.stages.values())
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"prompt": ""}, "the prompt is empty"),
+        ({"prompt": " \n"}, "the prompt is empty"),
+        ({"prompt": 3}, "must be a str, got int"),
+        ({"prompt": "\ud800"}, "UTF-8"),
+        ({"max_tokens": 0}, "max_tokens must be an integer >= 1, got 0"),
+        ({"max_tokens": -3}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"temperature": -1}, "temperature"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"seed": -1}, "seed"),
+        ({"stop": "###"}, "several strings"),
+        ({"stop": None}, "several strings"),
+        ({"stop": ("a", "")}, "not empty"),
+        ({"stop": (3,)}, "not empty"),
+        ({"stream": "yes"}, "stream must be True or False"),
+        (
+            {"max_tokens": CONTEXT},
+            f"of {CONTEXT} positions, so that {CONTEXT} new .* at most {CONTEXT - FRAME - 2}",
+        ),
+        ({"prompt": "a" * 200}, f"take {200 + FRAME} positions, the context holds {CONTEXT}"),
+        ({"prompt": "a" * (CONTEXT - FRAME)}, "shorten the prompt"),
+    ],
+)
+def test_values_that_cannot_be_are_wrong_use_and_run_nothing(
+    stand_in: StandIn, options: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        stand_in.spark().generate(**{"prompt": "hi", "max_tokens": 4, **options})
+    assert stand_in.sessions == {}
+
+
+def test_a_prompt_may_fill_the_context_to_its_last_position(spark: Spark) -> None:
+    spark.generate("a" * (CONTEXT - FRAME - 4), max_tokens=4)
+    assert spark.stats.prompt_tokens == CONTEXT - 4
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda spark: spark.generate("hi", rgbb=RGB),
+        lambda spark: spark.classify(rgbb=RGB),
+        lambda spark: spark.predict(rgbb=RGB),
+        lambda spark: spark.embed(rgbb=RGB),
+    ],
+)
+def test_an_unknown_modality_names_the_near_one_and_all(
+    spark: Spark, call: Callable[[Spark], object]
+) -> None:
+    with pytest.raises(UnknownModality, match=r"'rgbb' \(did you mean 'rgb'\?\).*language"):
+        call(spark)
+
+
+def test_a_modality_called_self_is_just_another_unknown_one(spark: Spark) -> None:
+    with pytest.raises(UnknownModality, match="'self'"):
+        spark.classify(**{"self": RGB})
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda spark: spark.classify(), "no input for classification; .* rgb, sar can"),
+        (lambda spark: spark.classify(language="x"), "language has no classification head"),
+        (lambda spark: spark.classify(rgb=RGB, range=SAR), "range has no classification head"),
+        (lambda spark: spark.predict(rgb=RGB), "rgb has no regression head; .* range can"),
+        (lambda spark: spark.predict(), "no input for regression"),
+        (lambda spark: spark.embed(), "at least one modality"),
+        (lambda spark: spark.drop("encoder"), "no part 'encoder' to drop; there are: encoder_rgb"),
+    ],
+)
+def test_what_a_bundle_cannot_do_is_wrong_use(
+    spark: Spark, call: Callable[[Spark], object], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        call(spark)
+
+
+def test_a_bad_input_leaves_the_spark_as_it_was(spark: Spark) -> None:
+    before = spark.generate("hi", rgb=RGB, max_tokens=4)
+    with pytest.raises(InputError):
+        spark.generate("hi", rgb=RGB[:1], max_tokens=4)
+    with pytest.raises(InputError):
+        spark.generate("hi", rgb=RGB[:1], max_tokens=4, stream=True)
+    assert spark.generate("hi", rgb=RGB, max_tokens=4) == before
+
+
+@pytest.mark.parametrize("part", ["decoder", "head_rgb"])
+def test_values_that_overflow_name_the_part(stand_in: StandIn, part: str) -> None:
+    honest = stand_in.functions[part]
+    name = {"decoder": "logits", "head_rgb": "scores"}[part]
+    stand_in.functions[part] = lambda given: {**honest(given), name: honest(given)[name] * np.nan}
+    with pytest.raises(DeviceError, match=f"{part} gave"):
+        stand_in.spark().classify(rgb=RGB)
+
+
+def test_another_call_during_an_unfinished_stream_is_refused_and_works_after(
+    spark: Spark,
+) -> None:
+    before = spark.generate("hi", rgb=RGB, max_tokens=8)
+    stream = spark.generate("hi", rgb=RGB, max_tokens=8, stream=True)
+    first = next(stream)
+    for call in (lambda: spark.classify(rgb=RGB), lambda: spark.drop()):
+        with pytest.raises(UsageError, match="unfinished"):
+            call()
+    assert first + "".join(stream) == before
+    assert spark.classify(rgb=RGB)
+
+
+def test_a_stream_that_is_closed_left_or_forgotten_frees_the_spark(spark: Spark) -> None:
+    stream = spark.generate("hi", max_tokens=8, stream=True)
+    stream.close()
+    stream.close()
+    assert list(stream) == []
+    with spark.generate("hi", max_tokens=8, stream=True) as stream:
+        next(stream)
+    spark.generate("hi", max_tokens=8, stream=True)
+    del stream
+    assert spark.generate("hi", max_tokens=2)
+
+
+def test_a_stream_that_fails_frees_the_spark(stand_in: StandIn) -> None:
+    honest, calls = stand_in.functions["decoder"], []
+
+    def fails_late(given: Any) -> dict[str, Array]:  # noqa: ANN401 the arrays of a session
+        calls.append(1)
+        return {**honest(given), "logits": honest(given)["logits"] * (np.nan if calls[2:] else 1)}
+
+    stand_in.functions["decoder"] = fails_late
+    spark = stand_in.spark()
+    with pytest.raises(DeviceError, match="decoder gave"):
+        list(spark.generate("hi", max_tokens=8, stream=True))
+    stand_in.functions["decoder"] = honest
+    spark.drop()
+    assert spark.generate("hi", max_tokens=2)
+
+
+def test_calls_of_many_threads_give_what_one_thread_gives(spark: Spark) -> None:
+    inputs = [RGB + i for i in range(4)]
+    expected = [spark.generate("hi", rgb=each, max_tokens=10) for each in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda x: spark.generate("hi", rgb=x, max_tokens=10), inputs * 4))
+    assert found == expected * 4
+
+
+def test_a_thread_that_waits_is_told_when_a_stream_takes_the_turn(spark: Spark) -> None:
+    turns, errors = spark._turns, []
+
+    def wait() -> None:
+        try:
+            turns.take()
+        except UsageError as error:
+            errors.append(error)
+
+    turns.take()
+    thread = threading.Thread(target=wait)
+    thread.start()
+    turns.keep()
+    thread.join(5)
+    assert not thread.is_alive()
+    assert len(errors) == 1
+
+
+def test_load_opens_a_bundle_by_its_folder(folder: Path) -> None:
+    spark = load(folder, threads=2)
+    assert spark.generate("hi", rgb=RGB, max_tokens=4)
+    assert (spark.stats.device, spark.stats.threads) == ("cpu", 2)
+    assert load(str(folder), precision="fp32", device="cpu").stats.precision == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "said"),
+    [
+        ({"precision": "fp61"}, UsageError, "no precision 'fp61'.*this bundle has: fp32"),
+        ({"precision": 16}, UsageError, "no precision 16"),
+        ({"precision": []}, UsageError, "no precision"),
+        ({"device": "cuda"}, DeviceError, "runs on cpu only"),
+        ({"device": "gpu"}, UsageError, "no device 'gpu'"),
+        ({"threads": 0}, UsageError, "threads must be an integer >= 1, got 0"),
+        ({"threads": 10**6}, UsageError, "threads must be at most"),
+        ({"threads": "2"}, UsageError, "threads"),
+    ],
+)
+def test_load_refuses_what_cannot_be(
+    folder: Path, options: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        load(folder, **options)
+
+
+def test_load_of_no_folder_is_a_missing_input(tmp_path: Path) -> None:
+    with pytest.raises(MissingInput, match="nowhere"):
+        load(tmp_path / "nowhere")
+
+
+def test_a_graph_that_changed_after_load_is_refused_when_it_is_first_used(folder: Path) -> None:
+    spark = load(folder)
+    (folder / "graphs" / "encoder_rgb.fp32.onnx").write_bytes(b"graph of encoder_rgB\n")
+    with pytest.raises(ValueError, match=r"encoder_rgb\.fp32\.onnx.*was changed"):
+        spark.classify(rgb=RGB)
+
+
+def test_the_real_bundle_answers_and_streams_the_same(tiny: Path) -> None:
+    spark = load(tiny)
+    with np.load(tiny / "samples" / "rgb.npz") as samples:
+        image, question = samples["input"][0], str(samples["question"][0])
+    answer = spark.generate(question, rgb=image, max_tokens=16)
+    stream = spark.generate(question, rgb=image, max_tokens=16, stream=True)
+    assert "".join(stream) == answer
+    assert math.isclose(sum(spark.classify(rgb=image).values()), 1)
