@@ -16,7 +16,7 @@ from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import Manifest
 
 SPREAD = 10  # moments spread over the whole export
-LAST = range(60, 0, -4)  # moments before its end, where it publishes and removes
+LAST = range(60, 0, -1)  # moments before its end, where it publishes and removes
 RACERS, LAPS = 3, 15
 
 
@@ -84,6 +84,7 @@ def moments(place: Path) -> int:
         export(place, "old")
         os.write(write, str(seen.total()).encode())
         os._exit(0)
+    os.close(write)  # else a child that fails would leave us reading for ever
     os.wait()
     return int(os.read(read, 100))
 

@@ -17,6 +17,7 @@ from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import EdgesparkWarning, OutputError
 
 ROOT = Path(__file__).parents[2]
+LONGEST = 300  # seconds, on the most crowded of machines
 
 
 @pytest.fixture
@@ -108,7 +109,9 @@ def apart(call: str) -> str:
     path = os.pathsep.join([str(ROOT), *filter(None, sys.path)])
     command = [sys.executable, "-W", "error", "-c", f"from tests.export import kills; kills.{call}"]
     env = os.environ | {"PYTHONPATH": path}
-    run = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command, env=env, capture_output=True, text=True, check=False, timeout=LONGEST
+    )
     assert run.returncode == 0, run.stderr
     return run.stdout
 

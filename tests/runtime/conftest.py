@@ -6,7 +6,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.runtime.stand_in import StandIn, write
+from tests.runtime.on_disk import write
+from tests.runtime.stand_in import StandIn
 
 from edgespark.runtime import backends
 

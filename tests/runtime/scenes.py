@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgespark.runtime.grid import Raster
+from edgespark.runtime.imagery import pixels
 from edgespark.runtime.manifest import Route
 from edgespark.runtime.preprocessing import Band, Imagery, Text
+from edgespark.runtime.rasters import open_raster
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 NAMES = ("red", "green", "blue")
@@ -42,6 +45,12 @@ def route(record: Imagery | Text) -> Route:
 def ramp(bands: int = 3, size: int = SIZE, dtype: str = "uint8") -> NDArray[Any]:
     """Return [bands, size, size] in which every sample says where it stands; none is 0."""
     return (1 + np.arange(bands * size * size) % 250).reshape(bands, size, size).astype(dtype)
+
+
+def pixels_of(raster: Raster | Path, record: Imagery) -> tuple[NDArray[np.float32], float]:
+    """Return the pixels of a raster file, and the valid share."""
+    with open_raster(raster if isinstance(raster, Raster) else Raster(raster), record) as grid:
+        return pixels(grid, record)
 
 
 def write_tif(path: Path, array: NDArray[Any], **profile: Any) -> Path:  # noqa: ANN401 GDAL's options

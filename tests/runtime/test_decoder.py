@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ from tests.runtime.stand_in import (
     decoder_part,
 )
 
+from edgespark.runtime.backends import backend
+from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.decoder import Decoder, Limits, generate
 from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.parts import program
 
 Array = NDArray[Any]
 PART = decoder_part()
@@ -32,7 +36,7 @@ def fresh(session: FakeSession) -> tuple[Decoder, Any]:
 
 
 def embed(ids: list[int]) -> Array:
-    return WEIGHTS.embeddings[np.array([ids])]
+    return np.take(WEIGHTS.embeddings, [ids], axis=0)
 
 
 def greedy(logits: Array) -> int:
@@ -132,3 +136,23 @@ def test_logits_that_are_not_finite_name_the_decoder() -> None:
     _, feed = fresh(FakeSession(overflow))
     with pytest.raises(DeviceError, match="decoder gave nan"):
         feed(embed([1]), "")
+
+
+def test_the_real_decoder_gives_with_its_states_what_it_gives_without(tiny: Path) -> None:
+    bundle = Bundle.open(tiny)
+    language = bundle.manifest.language
+    part = bundle.manifest.part(language.decoder)
+    states = part.graphs[0].states
+    session = backend("onnxruntime").open_session(program(bundle, part, part.graphs[0], None))
+    draw = np.random.default_rng(2)
+    width = part.inputs[0].axes[-1].high
+    rows = draw.normal(size=(1, 12, width)).astype(np.float32)
+    decoder = Decoder(part, states, language.context)
+    stepwise = [
+        decoder.feed(rows[:, begin:end], session.run)["logits"].copy()
+        for begin, end in ((0, 5), (5, 6), (6, 10), (10, 12))
+    ]
+    for end, found in zip((5, 6, 10, 12), stepwise, strict=True):
+        decoder.restart()
+        whole = decoder.feed(rows[:, :end], session.run)["logits"]
+        assert np.abs(found - whole).max() < 1e-4 * whole.std()

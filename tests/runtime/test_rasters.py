@@ -8,23 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from tests.runtime.scenes import SHARED, SIZE, band, imagery, ramp, write_tif
+from tests.runtime.scenes import SIZE, band, imagery, pixels_of, ramp, write_tif
 
 from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingExtra
 from edgespark.runtime.grid import Raster
 from edgespark.runtime.imagery import pixels
-from edgespark.runtime.preprocessing import Imagery
 from edgespark.runtime.rasters import open_raster
 
 rasterio = pytest.importorskip("rasterio", reason="rasters need rasterio")
 NOWHERE = {"crs": None, "transform": (1.0, 0, 0, 0, 1.0, 0)}
-
-
-def made(raster: Raster | Path, record: Imagery) -> tuple[NDArray[np.float32], float]:
-    raster = raster if isinstance(raster, Raster) else Raster(raster)
-    with open_raster(raster, record) as grid:
-        return pixels(grid, record)
 
 
 @pytest.fixture
@@ -35,7 +27,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("interleave", ["pixel", "band"])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
 def test_samples_come_out_as_they_were_written(path: Path, dtype: str, interleave: str) -> None:
-    array, valid = made(write_tif(path, ramp(dtype=dtype), interleave=interleave), imagery())
+    array, valid = pixels_of(write_tif(path, ramp(dtype=dtype), interleave=interleave), imagery())
     np.testing.assert_array_equal(array[0], ramp())
     assert valid == 1.0
 
@@ -51,12 +43,24 @@ def test_other_kinds_of_raster_are_read_too(path: Path, suffix: str, driver: str
             copy(source, other, driver="VRT")
         else:
             write_tif(other, source.read(), driver=driver, reversible="yes", quality="100")
-    np.testing.assert_allclose(made(other, imagery())[0], made(path, imagery())[0], atol=1e-4)
+    np.testing.assert_allclose(
+        pixels_of(other, imagery())[0], pixels_of(path, imagery())[0], atol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["a?b", "a?bands=1", "a#b", "a%20b", "a!b", "zip+s3:a", "GTIFF_DIR:1:a", "é"]
+)
+def test_a_name_is_only_a_name(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = write_tif(path, ramp()).read_bytes()
+    monkeypatch.chdir(path.parent)
+    Path(f"{name}.tif").write_bytes(written)
+    assert pixels_of(Raster(f"{name}.tif"), imagery())[1] == 1.0
 
 
 def test_bands_are_counted_from_one_and_in_any_order(path: Path) -> None:
     write_tif(path, ramp(5))
-    array, _ = made(Raster(path, bands=(5, 1, 3)), imagery())
+    array, _ = pixels_of(Raster(path, bands=(5, 1, 3)), imagery())
     np.testing.assert_array_equal(array[0], ramp(5)[[4, 0, 2]])
 
 
@@ -65,7 +69,7 @@ def test_the_wrong_number_of_bands_is_told_with_the_names_on_both_sides(path: Pa
     with rasterio.open(path, "r+") as file:
         file.descriptions = ["B02", "B03", "B04", "B08"]
     with pytest.raises(InputError) as caught:
-        made(path, imagery())
+        pixels_of(path, imagery())
     for said in ("3 (red, green, blue)", "4 bands (1 B02, 2 B03, 3 B04, 4 B08)", "bands="):
         assert said in str(caught.value)
 
@@ -75,84 +79,8 @@ def test_a_window_across_blocks_is_read_exactly(path: Path, tiled: bool) -> None
     whole = ramp(3, 100, "int16")
     write_tif(path, whole, tiled=tiled, **({"blockxsize": 16, "blockysize": 32} if tiled else {}))
     record = imagery(rows=60, columns=70)
-    array, _ = made(Raster(path, window=(23, 37, 70, 60)), record)
+    array, _ = pixels_of(Raster(path, window=(23, 37, 70, 60)), record)
     np.testing.assert_array_equal(array[0], whole[:, 37:97, 23:93])
-
-
-def test_declared_nodata_is_masked_and_the_callers_goes_before_it(path: Path) -> None:
-    array = ramp(1)
-    array[0, 0, 0], array[0, 0, 1] = 0, 255
-    write_tif(path, array, nodata=0)
-    assert made(path, imagery(1))[1] == 63 / 64
-    given, valid = made(Raster(path, nodata=255), imagery(1, nodata=7.0))
-    assert valid == 63 / 64
-    assert given[0, 0, 0, 1] == 0
-
-
-def test_nodata_that_is_declared_as_nan_is_masked(path: Path) -> None:
-    array = ramp(1, dtype="float32")
-    array[0, 3, 4] = np.nan
-    given, valid = made(write_tif(path, array, nodata=np.nan), imagery(1))
-    assert given[0, 0, 3, 4] == 0
-    assert valid == 63 / 64
-
-
-def test_nan_beside_a_number_as_nodata_is_refused(path: Path) -> None:
-    array = ramp(1, dtype="float32")
-    array[0, 3, 4] = np.nan
-    with pytest.raises(InputError, match="holds nan at column 4, row 3"):
-        made(write_tif(path, array, nodata=-9999), imagery(1))
-
-
-def test_the_records_nodata_holds_where_the_file_declares_none(path: Path) -> None:
-    array = ramp(1)
-    array[0, 0, 0] = 0
-    assert made(write_tif(path, array), imagery(1, nodata=0.0))[1] == 63 / 64
-
-
-def test_every_band_has_the_nodata_that_it_declares(path: Path) -> None:
-    pair = [write_tif(path.with_name(f"{value}.tif"), ramp(1), nodata=value) for value in (1, 2)]
-    both = path.with_suffix(".vrt")
-    sources = "".join(
-        f'<VRTRasterBand dataType="Byte" band="{i}"><NoDataValue>{i}</NoDataValue><SimpleSource>'
-        f'<SourceFilename relativeToVRT="1">{name.name}</SourceFilename></SimpleSource>'
-        "</VRTRasterBand>"
-        for i, name in enumerate(pair, 1)
-    )
-    both.write_text(f'<VRTDataset rasterXSize="8" rasterYSize="8">{sources}</VRTDataset>')
-    given, valid = made(both, imagery(2))
-    assert valid == 126 / 128
-    assert given[0, 0, 0, 0] == 0
-    assert given[0, 1, 0, 1] == 0
-
-
-def test_a_mask_band_is_masked(path: Path) -> None:
-    mask = np.ones((SIZE, SIZE), bool)
-    mask[:, :3] = False
-    write_tif(path, ramp())
-    with rasterio.open(path, "r+") as file:
-        file.write_mask(mask)
-    given, valid = made(path, imagery())
-    np.testing.assert_array_equal(given[0], np.where(mask, ramp(), 0))
-    assert valid == 5 / 8
-
-
-@pytest.mark.parametrize("nodata", [None, 1])
-def test_alpha_is_a_mask_and_no_band_beside_nodata_too(path: Path, nodata: int | None) -> None:
-    array = ramp(4)
-    array[3] = 255
-    array[3, :2] = 0
-    write_tif(path, array, photometric="rgb", alpha="yes", nodata=nodata)
-    given, valid = made(path, imagery())
-    assert not given[0, :, :2].any()
-    np.testing.assert_array_equal(given[0, :, 2:], ramp(3)[:, 2:])
-    assert valid == 0.75
-
-
-def test_nodata_that_the_samples_cannot_have_is_refused_where_it_is_the_callers(path: Path) -> None:
-    write_tif(path, ramp())
-    with pytest.raises(InputError, match="uint8 samples cannot have the nodata value -1"):
-        made(Raster(path, nodata=-1), imagery())
 
 
 def test_a_declared_scale_must_be_the_models(path: Path) -> None:
@@ -160,9 +88,9 @@ def test_a_declared_scale_must_be_the_models(path: Path) -> None:
     with rasterio.open(path, "r+") as file:
         file.scales, file.offsets = (1e-4,), (-0.1,)
     with pytest.raises(InputError, match=r"declares scale 0.0001 and offset -0.1; the model exp"):
-        made(path, imagery(1))
+        pixels_of(path, imagery(1))
     same = imagery(1, bands=(band("a", scale=1e-4, offset=-0.1),))
-    assert made(path, same)[0].max() == pytest.approx(64e-4 - 0.1)
+    assert pixels_of(path, same)[0].max() == pytest.approx(64e-4 - 0.1)
 
 
 GROUNDS: list[tuple[str, dict[str, Any], str]] = [
@@ -183,7 +111,7 @@ def test_an_unknown_ground_sampling_distance_warns(
 ) -> None:
     write_tif(path, ramp(1, 16), **place)
     with pytest.warns(EdgesparkWarning) as told:
-        made(path, imagery(1, gsd_high=50.0))
+        pixels_of(path, imagery(1, gsd_high=50.0))
     assert said in str(told[-1].message), name
     assert "1 to 50 m" in str(told[-1].message)
 
@@ -192,7 +120,7 @@ def test_a_known_ground_sampling_distance_does_not_warn(path: Path) -> None:
     write_tif(path, ramp(1, 16))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made(path, imagery(1, gsd_low=20.0, gsd_high=20.0))
+        pixels_of(path, imagery(1, gsd_low=20.0, gsd_high=20.0))
 
 
 def test_a_raster_without_a_place_is_read_in_silence(
@@ -201,7 +129,7 @@ def test_a_raster_without_a_place_is_read_in_silence(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         write_tif(path, ramp(1), **NOWHERE)
-    made(path, imagery(1, gsd_low=1e6, gsd_high=1e6))
+    pixels_of(path, imagery(1, gsd_low=1e6, gsd_high=1e6))
     assert capfd.readouterr() == ("", "")
 
 
@@ -213,8 +141,8 @@ def test_full_resolution_is_read_unless_overviews_are_asked_for(path: Path) -> N
     with rasterio.open(path, "r+", overview_level=2) as file:
         file.write(np.full((1, 32, 32), 99, np.uint8))
     record = imagery(1, gsd_high=1e3)
-    assert (made(path, record)[0] == 10).all()
-    array, _ = made(Raster(path, overviews=True), record)
+    assert (pixels_of(path, record)[0] == 10).all()
+    array, _ = pixels_of(Raster(path, overviews=True), record)
     assert (array == 99).all()
 
 
@@ -223,15 +151,15 @@ def test_overviews_of_an_odd_size_cover_the_whole_raster(path: Path) -> None:
     with rasterio.open(path, "r+") as file:
         file.build_overviews([2, 4])
     record = imagery(1, gsd_high=1e3)
-    array, valid = made(Raster(path, overviews=True), record)
+    array, valid = pixels_of(Raster(path, overviews=True), record)
     assert array.shape == (1, 1, SIZE, SIZE)
     assert valid == 1.0
 
 
 def test_a_file_without_overviews_is_read_at_full_resolution(path: Path) -> None:
     write_tif(path, ramp(1, 16))
-    allowed, _ = made(Raster(path, overviews=True), imagery(1))
-    np.testing.assert_array_equal(allowed, made(path, imagery(1))[0])
+    allowed, _ = pixels_of(Raster(path, overviews=True), imagery(1))
+    np.testing.assert_array_equal(allowed, pixels_of(path, imagery(1))[0])
 
 
 def test_a_large_raster_is_never_held_whole(path: Path) -> None:
@@ -256,7 +184,7 @@ def test_a_large_raster_is_never_held_whole(path: Path) -> None:
 def test_a_type_that_the_model_is_not_meant_for_is_refused(path: Path) -> None:
     write_tif(path, ramp().astype("int32"))
     with pytest.raises(InputError, match="holds int32 samples; the model takes uint8, uint16"):
-        made(path, imagery())
+        pixels_of(path, imagery())
 
 
 def test_bands_of_several_types_are_refused(path: Path) -> None:
@@ -269,7 +197,7 @@ def test_bands_of_several_types_are_refused(path: Path) -> None:
     mixed = path.with_suffix(".vrt")
     mixed.write_text(f'<VRTDataset rasterXSize="8" rasterYSize="8">{bands}</VRTDataset>')
     with pytest.raises(InputError, match="several types: int16, uint8"):
-        made(mixed, imagery(2))
+        pixels_of(mixed, imagery(2))
 
 
 @pytest.mark.parametrize("window", [(1, 0, 8, 8), (0, 1, 8, 8), (8, 8, 1, 1), (0, 0, 9, 1)])
@@ -278,13 +206,13 @@ def test_a_window_that_leaves_the_raster_is_refused(
 ) -> None:
     write_tif(path, ramp())
     with pytest.raises(InputError, match="leaves the raster of 8 columns and 8 rows"):
-        made(Raster(path, window=window), imagery())
+        pixels_of(Raster(path, window=window), imagery())
 
 
 def test_a_band_that_is_not_there_is_refused(path: Path) -> None:
     write_tif(path, ramp())
     with pytest.raises(InputError, match="no band 4; there are 3"):
-        made(Raster(path, bands=(1, 2, 4)), imagery())
+        pixels_of(Raster(path, bands=(1, 2, 4)), imagery())
 
 
 def test_a_link_dressed_up_as_a_geotiff_is_not_followed(path: Path) -> None:
@@ -296,7 +224,7 @@ def test_a_link_dressed_up_as_a_geotiff_is_not_followed(path: Path) -> None:
         "</VRTDataset>"
     )
     with pytest.raises(InputError, match="cannot be read as a raster"):
-        made(fake, imagery(1))
+        pixels_of(fake, imagery(1))
 
 
 @pytest.mark.parametrize("compress", ["none", "deflate", "lzw", "jpeg"])
@@ -308,7 +236,7 @@ def test_a_file_that_was_cut_off_is_refused_in_silence(
     data = write_tif(path, noise, compress=compress).read_bytes()
     path.write_bytes(data[: int(kept if kept > 1 else kept * len(data))])
     with pytest.raises(InputError, match="cannot be read as a raster"):
-        made(path, imagery())
+        pixels_of(path, imagery())
     assert capfd.readouterr() == ("", "")
 
 
@@ -320,7 +248,7 @@ def test_a_broken_directory_is_refused(path: Path, good: bytes, bad: bytes) -> N
     assert good in data
     path.write_bytes(data.replace(good, bad))
     with pytest.raises(InputError):
-        made(path, imagery())
+        pixels_of(path, imagery())
 
 
 def test_without_rasterio_the_command_that_installs_it_is_told(
@@ -329,63 +257,4 @@ def test_without_rasterio_the_command_that_installs_it_is_told(
     write_tif(path, ramp())
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(MissingExtra, match=r"pip install 'edgespark\[geo\]'"):
-        made(path, imagery())
-
-
-needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared real files are not here")
-
-
-@needs_shared
-def test_overviews_never_stand_in_for_blocks_that_cannot_be_read() -> None:
-    path = SHARED / "rasters" / "corrupt.tif"
-    with pytest.raises(InputError, match=r"corrupt\.tif: cannot be read as a raster: .*IReadBlock"):
-        made(path, imagery())
-    array, _ = made(Raster(path, overviews=True), imagery())
-    assert array.std() > 1
-
-
-@needs_shared
-def test_a_real_raster_of_nothing_but_nodata_is_refused() -> None:
-    with pytest.raises(InputError, match=r"only 0\.00% of its samples are valid \(nodata 0\)"):
-        made(SHARED / "rasters" / "all-nodata.tif", imagery(4))
-
-
-@needs_shared
-def test_a_real_raster_with_nan_as_nodata_is_read() -> None:
-    with pytest.warns(EdgesparkWarning, match="enlarged"):
-        assert made(SHARED / "rasters" / "float_nan.tif", imagery(1))[1] == pytest.approx(5 / 6)
-
-
-@needs_shared
-def test_a_real_scene_agrees_with_gdals_own_mask() -> None:
-    path = SHARED / "rasters" / "RGB.byte.tif"
-    record = imagery(rows=1, columns=1, gsd_high=1e9)
-    with rasterio.open(path) as file:
-        whole = file.read(masked=True)
-    array, valid = made(path, record)
-    np.testing.assert_allclose(array.ravel(), whole.mean((1, 2)), rtol=1e-6)
-    assert valid == pytest.approx(whole.count() / whole.size)
-
-
-LOCATIONS = sorted((SHARED / "terramesh").glob("*"))
-SEEN = {
-    "S2RGB": imagery(3, dtypes=("uint8",)),
-    "S2L2A": imagery(12, dtypes=("int16",)),
-    "S1RTC": imagery(2, dtypes=("float64",), decibel=True),
-}
-
-
-@needs_shared
-@pytest.mark.parametrize("name", SEEN)
-@pytest.mark.parametrize("location", LOCATIONS, ids=[each.name for each in LOCATIONS])
-def test_real_locations_are_read_by_every_sensor(location: Path, name: str) -> None:
-    record = SEEN[name]
-    with rasterio.open(location / f"{name}.tif") as file:
-        whole = file.read().astype(float)
-    cells = (10 ** (whole / 10) if record.decibel else whole).reshape(len(whole), 8, 28, 8, 28)
-    means = cells.mean((2, 4))
-    wanted = 10 * np.log10(means) if record.decibel else means
-    with pytest.warns(EdgesparkWarning, match="covers 280 m x 280 m"):
-        array, valid = made(location / f"{name}.tif", record)
-    np.testing.assert_allclose(array[0], wanted, rtol=1e-5)
-    assert valid == 1.0
+        pixels_of(path, imagery())

@@ -23,9 +23,9 @@ def averaged(
     average = Average(1, cells, shape)
     for window in pieces(shape, (2, 3), (1, 2), most):
         part = np.s_[window[1] : window[1] + window[3], window[0] : window[0] + window[2]]
-        mask = None if valid is None else valid[part]
+        mask = None if valid is None else valid[None][(..., *part)]
         held = values if valid is None else np.where(valid, values, 0)
-        average.add(0, window, held[part], mask)
+        average.add(window, held[None][(..., *part)], mask)
     means: Array = average.means()[0]
     return means
 

@@ -1,9 +1,6 @@
 """The chain as its users see it: what is asked, what comes back, and what is refused."""
 
 import math
-import threading
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,23 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.stand_in import BEGIN, CONTEXT, LABELS, StandIn, score
+from tests.runtime.stand_in import BEGIN, LABELS, StandIn, score
 
-from edgespark.runtime import (
-    DeviceError,
-    InputError,
-    MissingInput,
-    Spark,
-    UnknownModality,
-    UsageError,
-    load,
-)
+from edgespark.runtime import Spark, UsageError, load
 from edgespark.runtime.chain import KEPT
 from edgespark.runtime.manifest import Manifest, Route
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
 SAR = RGB[:2]
-FRAME = len("^ Q: A:")  # positions around a prompt, the begin among them
 Array = NDArray[Any]
 
 
@@ -207,208 +195,11 @@ def test_stats_tell_what_ran_and_how_much(spark: Spark) -> None:
     assert all(ms >= 0 for ms in stats.stages.values())
 
 
-@pytest.mark.parametrize(
-    ("options", "said"),
-    [
-        ({"prompt": ""}, "the prompt is empty"),
-        ({"prompt": " \n"}, "the prompt is empty"),
-        ({"prompt": 3}, "must be a str, got int"),
-        ({"prompt": "\ud800"}, "UTF-8"),
-        ({"max_tokens": 0}, "max_tokens must be an integer >= 1, got 0"),
-        ({"max_tokens": -3}, "max_tokens"),
-        ({"max_tokens": 1.5}, "max_tokens"),
-        ({"max_tokens": True}, "max_tokens"),
-        ({"temperature": -1}, "temperature"),
-        ({"top_p": 0.0}, "top_p"),
-        ({"seed": -1}, "seed"),
-        ({"stop": "###"}, "several strings"),
-        ({"stop": None}, "several strings"),
-        ({"stop": ("a", "")}, "not empty"),
-        ({"stop": (3,)}, "not empty"),
-        ({"stream": "yes"}, "stream must be True or False"),
-        (
-            {"max_tokens": CONTEXT},
-            f"of {CONTEXT} positions, so that {CONTEXT} new .* at most {CONTEXT - FRAME - 2}",
-        ),
-        ({"prompt": "a" * 200}, f"take {200 + FRAME} positions, the context holds {CONTEXT}"),
-        ({"prompt": "a" * (CONTEXT - FRAME)}, "shorten the prompt"),
-    ],
-)
-def test_values_that_cannot_be_are_wrong_use_and_run_nothing(
-    stand_in: StandIn, options: dict[str, Any], said: str
-) -> None:
-    with pytest.raises(UsageError, match=said):
-        stand_in.spark().generate(**{"prompt": "hi", "max_tokens": 4, **options})
-    assert stand_in.sessions == {}
-
-
-def test_a_prompt_may_fill_the_context_to_its_last_position(spark: Spark) -> None:
-    spark.generate("a" * (CONTEXT - FRAME - 4), max_tokens=4)
-    assert spark.stats.prompt_tokens == CONTEXT - 4
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda spark: spark.generate("hi", rgbb=RGB),
-        lambda spark: spark.classify(rgbb=RGB),
-        lambda spark: spark.predict(rgbb=RGB),
-        lambda spark: spark.embed(rgbb=RGB),
-    ],
-)
-def test_an_unknown_modality_names_the_near_one_and_all(
-    spark: Spark, call: Callable[[Spark], object]
-) -> None:
-    with pytest.raises(UnknownModality, match=r"'rgbb' \(did you mean 'rgb'\?\).*language"):
-        call(spark)
-
-
-def test_a_modality_called_self_is_just_another_unknown_one(spark: Spark) -> None:
-    with pytest.raises(UnknownModality, match="'self'"):
-        spark.classify(**{"self": RGB})
-
-
-@pytest.mark.parametrize(
-    ("call", "said"),
-    [
-        (lambda spark: spark.classify(), "no input for classification; .* rgb, sar can"),
-        (lambda spark: spark.classify(language="x"), "language has no classification head"),
-        (lambda spark: spark.classify(rgb=RGB, range=SAR), "range has no classification head"),
-        (lambda spark: spark.predict(rgb=RGB), "rgb has no regression head; .* range can"),
-        (lambda spark: spark.predict(), "no input for regression"),
-        (lambda spark: spark.embed(), "at least one modality"),
-        (lambda spark: spark.drop("encoder"), "no part 'encoder' to drop; there are: encoder_rgb"),
-    ],
-)
-def test_what_a_bundle_cannot_do_is_wrong_use(
-    spark: Spark, call: Callable[[Spark], object], said: str
-) -> None:
-    with pytest.raises(UsageError, match=said):
-        call(spark)
-
-
-def test_a_bad_input_leaves_the_spark_as_it_was(spark: Spark) -> None:
-    before = spark.generate("hi", rgb=RGB, max_tokens=4)
-    with pytest.raises(InputError):
-        spark.generate("hi", rgb=RGB[:1], max_tokens=4)
-    with pytest.raises(InputError):
-        spark.generate("hi", rgb=RGB[:1], max_tokens=4, stream=True)
-    assert spark.generate("hi", rgb=RGB, max_tokens=4) == before
-
-
-@pytest.mark.parametrize("part", ["decoder", "head_rgb"])
-def test_values_that_overflow_name_the_part(stand_in: StandIn, part: str) -> None:
-    honest = stand_in.functions[part]
-    name = {"decoder": "logits", "head_rgb": "scores"}[part]
-    stand_in.functions[part] = lambda given: {**honest(given), name: honest(given)[name] * np.nan}
-    with pytest.raises(DeviceError, match=f"{part} gave"):
-        stand_in.spark().classify(rgb=RGB)
-
-
-def test_another_call_during_an_unfinished_stream_is_refused_and_works_after(
-    spark: Spark,
-) -> None:
-    before = spark.generate("hi", rgb=RGB, max_tokens=8)
-    stream = spark.generate("hi", rgb=RGB, max_tokens=8, stream=True)
-    first = next(stream)
-    for call in (lambda: spark.classify(rgb=RGB), lambda: spark.drop()):
-        with pytest.raises(UsageError, match="unfinished"):
-            call()
-    assert first + "".join(stream) == before
-    assert spark.classify(rgb=RGB)
-
-
-def test_a_stream_that_is_closed_left_or_forgotten_frees_the_spark(spark: Spark) -> None:
-    stream = spark.generate("hi", max_tokens=8, stream=True)
-    stream.close()
-    stream.close()
-    assert list(stream) == []
-    with spark.generate("hi", max_tokens=8, stream=True) as stream:
-        next(stream)
-    spark.generate("hi", max_tokens=8, stream=True)
-    del stream
-    assert spark.generate("hi", max_tokens=2)
-
-
-def test_a_stream_that_fails_frees_the_spark(stand_in: StandIn) -> None:
-    honest, calls = stand_in.functions["decoder"], []
-
-    def fails_late(given: Any) -> dict[str, Array]:  # noqa: ANN401 the arrays of a session
-        calls.append(1)
-        return {**honest(given), "logits": honest(given)["logits"] * (np.nan if calls[2:] else 1)}
-
-    stand_in.functions["decoder"] = fails_late
-    spark = stand_in.spark()
-    with pytest.raises(DeviceError, match="decoder gave"):
-        list(spark.generate("hi", max_tokens=8, stream=True))
-    stand_in.functions["decoder"] = honest
-    spark.drop()
-    assert spark.generate("hi", max_tokens=2)
-
-
-def test_calls_of_many_threads_give_what_one_thread_gives(spark: Spark) -> None:
-    inputs = [RGB + i for i in range(4)]
-    expected = [spark.generate("hi", rgb=each, max_tokens=10) for each in inputs]
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda x: spark.generate("hi", rgb=x, max_tokens=10), inputs * 4))
-    assert found == expected * 4
-
-
-def test_a_thread_that_waits_is_told_when_a_stream_takes_the_turn(spark: Spark) -> None:
-    turns, errors = spark._turns, []
-
-    def wait() -> None:
-        try:
-            turns.take()
-        except UsageError as error:
-            errors.append(error)
-
-    turns.take()
-    thread = threading.Thread(target=wait)
-    thread.start()
-    turns.keep()
-    thread.join(5)
-    assert not thread.is_alive()
-    assert len(errors) == 1
-
-
 def test_load_opens_a_bundle_by_its_folder(folder: Path) -> None:
     spark = load(folder, threads=2)
     assert spark.generate("hi", rgb=RGB, max_tokens=4)
     assert (spark.stats.device, spark.stats.threads) == ("cpu", 2)
     assert load(str(folder), precision="fp32", device="cpu").stats.precision == "fp32"
-
-
-@pytest.mark.parametrize(
-    ("options", "error", "said"),
-    [
-        ({"precision": "fp61"}, UsageError, "no precision 'fp61'.*this bundle has: fp32"),
-        ({"precision": 16}, UsageError, "no precision 16"),
-        ({"precision": []}, UsageError, "no precision"),
-        ({"device": "cuda"}, DeviceError, "runs on cpu only"),
-        ({"device": "gpu"}, UsageError, "no device 'gpu'"),
-        ({"threads": 0}, UsageError, "threads must be an integer >= 1, got 0"),
-        ({"threads": 10**6}, UsageError, "threads must be at most"),
-        ({"threads": "2"}, UsageError, "threads"),
-    ],
-)
-def test_load_refuses_what_cannot_be(
-    folder: Path, options: dict[str, Any], error: type[Exception], said: str
-) -> None:
-    with pytest.raises(error, match=said):
-        load(folder, **options)
-
-
-def test_load_of_no_folder_is_a_missing_input(tmp_path: Path) -> None:
-    with pytest.raises(MissingInput, match="nowhere"):
-        load(tmp_path / "nowhere")
-
-
-def test_a_graph_that_changed_after_load_is_refused_when_it_is_first_used(folder: Path) -> None:
-    spark = load(folder)
-    (folder / "graphs" / "encoder_rgb.fp32.onnx").write_bytes(b"graph of encoder_rgB\n")
-    with pytest.raises(ValueError, match=r"encoder_rgb\.fp32\.onnx.*was changed"):
-        spark.classify(rgb=RGB)
 
 
 def test_the_real_bundle_answers_and_streams_the_same(tiny: Path) -> None:

@@ -111,7 +111,8 @@ def test_a_streamed_text_with_stops_is_the_text_up_to_the_first(text: str, stop:
 @settings(deadline=None, max_examples=50)
 @given(ids=st.lists(st.integers(0, 4), max_size=12))
 def test_a_tokenizer_that_joins_words_with_spaces_streams_the_same(ids: list[int]) -> None:
-    native = Native(models.WordLevel({"a": 0, "be": 1, "sea": 2, ",": 3, "?": 4}, unk_token="?"))
+    words = {"a": 0, "be": 1, "sea": 2, ",": 3, "?": 4}
+    native = Native(models.WordLevel(words, unk_token="?"))  # noqa: S106 no password
     native.decoder = decoders.WordPiece(cleanup=False)
     text = Text(native.decode, ())
     shown = [text.add(token) for token in ids]

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.stand_in import StandIn, npz, write
+from tests.runtime.on_disk import npz, write
+from tests.runtime.stand_in import StandIn
 
 from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
@@ -157,7 +158,7 @@ def test_pickles_are_never_loaded(stand_in: StandIn, folder: Path) -> None:
     np.savez(path, x=np.array([{}], dtype=object))
     write(stand_in, folder, {"reference/bridge.npz": path.read_bytes()})
     bundle = Bundle.open(folder)
-    with pytest.raises(BundleError, match="no .npz of plain arrays"):
+    with pytest.raises(BundleError, match=r"no \.npz of plain arrays"):
         arrays(bundle, bundle.manifest.part("bridge").reference)
 
 

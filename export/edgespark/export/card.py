@@ -13,7 +13,7 @@ class Schedule:
     """How long and how fast to train; `average` is the decay of the weights' moving average."""
 
     scenes: int = 20_000
-    steps: int = 6_000
+    steps: int = 5_000
     size: int = 64
     rate: float = 1e-3
     warmup: int = 200

@@ -56,6 +56,8 @@ class Raster:
             raise InputError(f"window {self.window} is empty: width and height must be 1 or more")
         if self.nodata is not None and not isinstance(self.nodata, int | float | np.number):
             raise InputError(f"nodata must be a number, got {self.nodata!r}")
+        object.__setattr__(self, "bands", bands)  # plain whole numbers, whatever was given
+        object.__setattr__(self, "window", window)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.grid import Grid, Window
-from edgespark.runtime.preprocessing import Band, Imagery
+from edgespark.runtime.preprocessing import Imagery
 from edgespark.runtime.resample import Average, Doubles, pieces
 
-MOST_SAMPLES = 1 << 21
-"""How many samples are held at a time: 16 MiB as float64."""
+MOST_SAMPLES = 1 << 20
+"""How many samples are held at a time: 8 MiB as float64, with about as much again for masks."""
 GREATEST = 1e30
 """No sensor gives more; the usual undeclared fill of float rasters, -3.4e38, does."""
 DECIBEL_SPAN = 1000.0
@@ -49,59 +49,65 @@ def pixels(grid: Grid, record: Imagery) -> tuple[NDArray[np.float32], float]:
 def _averages(grid: Grid, record: Imagery) -> tuple[Doubles, float]:
     count, missing = len(record.bands), 0
     average = Average(count, (record.rows, record.columns), (grid.rows, grid.columns))
+    scale, offset = _column(record, "scale"), _column(record, "offset")
     for window in pieces((grid.rows, grid.columns), grid.block, grid.phase, MOST_SAMPLES // count):
-        samples, masks = grid.read(window)
-        for i, band in enumerate(record.bands):
-            mask = None if masks is None else masks[i % len(masks)]
-            valid = _valid(samples[i], mask, grid.nodata[i])
-            _check(samples[i], valid, f"{grid.name}: band {band.name!r}", window)
-            missing += 0 if valid is None else valid.size - int(np.count_nonzero(valid))
-            average.add(i, window, _summed(samples[i], valid, band, decibel=record.decibel), valid)
+        samples, mask = grid.read(window)
+        valid = _valid(samples, mask, grid.nodata)
+        _check(samples, valid, window, grid, record)
+        with np.errstate(invalid="ignore"):
+            values = samples.astype(np.float64)
+        if record.decibel:
+            level = np.clip(values * scale + offset, -DECIBEL_SPAN, DECIBEL_SPAN)
+            values = 10 ** (level / 10)
+        if valid is not None:
+            values[~valid] = 0
+            missing += valid.size - int(np.count_nonzero(valid))
+        average.add(window, values, valid)
     share = 1 - missing / (count * grid.rows * grid.columns)
     if record.decibel:
         return 10 * np.log10(average.means()), share
-    return average.means() * _column(record, "scale") + _column(record, "offset"), share
+    return average.means() * scale + offset, share
 
 
 def _valid(
-    samples: NDArray[Any], mask: NDArray[np.bool_] | None, nodata: float | None
+    samples: NDArray[Any], mask: NDArray[np.bool_] | None, nodata: tuple[float | None, ...]
 ) -> NDArray[np.bool_] | None:
-    if nodata is None:
-        return mask
+    """Return which samples [bands, rows, columns] hold; None where all do."""
+    if mask is None and all(value is None for value in nodata):
+        return None
+    valid = np.ones(samples.shape, np.bool_)
+    if mask is not None:
+        valid &= mask
     with np.errstate(invalid="ignore", over="ignore"):
-        own = samples.dtype.type(nodata)
-        held: NDArray[np.bool_] = ~np.isnan(samples) if np.isnan(nodata) else samples != own
-    return held if mask is None else held & mask
+        for band, value in enumerate(nodata):
+            if value is not None:
+                own = samples.dtype.type(value)
+                valid[band] &= ~np.isnan(samples[band]) if np.isnan(own) else samples[band] != own
+    return valid
 
 
 def _check(
-    samples: NDArray[Any], valid: NDArray[np.bool_] | None, name: str, window: Window
+    samples: NDArray[Any],
+    valid: NDArray[np.bool_] | None,
+    window: Window,
+    grid: Grid,
+    record: Imagery,
 ) -> None:
     """Refuse a valid sample that is no finite number, or greater than any measurement."""
     if samples.dtype.kind != "f":
         return
     with np.errstate(invalid="ignore"):
         wrong = ~(np.abs(samples) <= GREATEST)
-    wrong = wrong if valid is None else wrong & valid
+    if valid is not None:
+        wrong &= valid
     if wrong.any():
-        row, column = np.argwhere(wrong)[0]
-        value = float(samples[row, column])
+        band, row, column = np.argwhere(wrong)[0]
+        value = float(samples[band, row, column])
         raise InputError(
-            f"{name} holds {value:g} at column {window[0] + column}, row {window[1] + row}, "
-            f"which is not declared as nodata; mask it, or say nodata={value!r} if it means that"
+            f"{grid.name}: band {record.bands[band].name!r} holds {value:g} at column "
+            f"{window[0] + column}, row {window[1] + row}, which is not declared as nodata; "
+            f"mask it, or say nodata={value!r} if it means that"
         )
-
-
-def _summed(
-    samples: NDArray[Any], valid: NDArray[np.bool_] | None, band: Band, *, decibel: bool
-) -> Doubles:
-    """Return what is summed up: the raw values, or powers; 0 where there is no valid sample."""
-    with np.errstate(invalid="ignore"):
-        values = samples.astype(np.float64)
-        if decibel:
-            level = np.clip(values * band.scale + band.offset, -DECIBEL_SPAN, DECIBEL_SPAN)
-            values = 10 ** (level / 10)
-    return values if valid is None else np.where(valid, values, 0)
 
 
 def _column(record: Imagery, field: str) -> Doubles:

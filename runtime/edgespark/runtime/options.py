@@ -11,7 +11,6 @@ from edgespark.runtime.errors import UsageError
 from edgespark.runtime.manifest import Manifest, Variant
 from edgespark.runtime.sampling import Sampling
 
-
 MOST_THREADS = 1024  # a backend starts them all at once, and is killed where it cannot
 
 

@@ -10,6 +10,7 @@ from edgespark.export.worlds.covers import COVERS, NAMES, Pattern
 SIZE = 64
 METRES = 10.0
 LOOKS = 4
+CELLS = (4, 1, 1, 1, 2, 2, 2, 1, 2, 4, 2, 2)  # pixels a side of one cell, for each of SENTINEL_2
 CONFUSABLE = 0.5  # how often the second cover is one that the first is easily taken for
 Float = NDArray[np.float64]
 
@@ -45,9 +46,7 @@ def scene(stream: int, index: int) -> Scene:
     reflected = optical(rng, members, abundance, textures)
     return Scene(
         rgb=quick_look(rng, reflected),
-        msi=np.clip(reflected * 10000 + rng.normal(0, 20, reflected.shape), 1, 16000).astype(
-            np.int16
-        ),
+        msi=multispectral(rng, reflected),
         sar=radar(rng, members, abundance, textures),
         shares=shares,
     )
@@ -167,6 +166,24 @@ def quick_look(rng: np.random.Generator, reflected: Float) -> NDArray[np.uint8]:
     white = max(0.12, float(np.percentile(visible, 98))) * rng.uniform(0.9, 1.4)
     tint = np.exp(rng.normal(0, 0.03, (3, 1, 1)))
     return np.clip(255 * visible * tint / white, 0, 255).astype(np.uint8)
+
+
+def multispectral(rng: np.random.Generator, reflected: Float) -> NDArray[np.int16]:
+    """Reflectance x 10000 as a satellite product has it.
+
+    Bands of 20 and 60 m come in larger cells, and the atmosphere is never quite corrected: every
+    band is off by its own factor.
+    """
+    gains = np.exp(rng.normal(0, 0.13, len(reflected)))
+    seen = np.stack([blocky(band, side) for band, side in zip(reflected, CELLS, strict=True)])
+    noisy = seen * gains[:, None, None] + rng.normal(0, 0.008, reflected.shape)
+    return np.asarray(np.clip(noisy * 10000, 1, 16000), np.int16)
+
+
+def blocky(band: Float, side: int) -> Float:
+    """Average a band [64, 64] over cells of `side` pixels and spread each over its cell."""
+    cells = band.reshape(SIZE // side, side, SIZE // side, side).mean((1, 3))
+    return np.asarray(np.kron(cells, np.ones((side, side))))
 
 
 def radar(

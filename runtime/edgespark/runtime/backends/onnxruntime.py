@@ -52,8 +52,11 @@ def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no type
     options.log_severity_level = QUIET
     if program.threads is not None:
         options.intra_op_num_threads = program.threads
-    # The threads of a session spin for a while after each run. A chain runs several sessions by
-    # turns: those that have nothing to do must not take the cores from the one that has.
+    # The threads of a session spin on after each run. A chain runs several sessions by turns: those
+    # that have nothing to do must not take the cores from the one that has. Seen on two busy cores:
+    # less than half the CPU time per answer. No spinning at all (intra_op.allow_spinning = 0) saved
+    # more there, but it also takes away the quick start of each operator within a run, and what
+    # that costs on idle cores was not measured.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if program.folder is not None:
         options.add_session_config_entry(

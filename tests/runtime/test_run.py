@@ -1,0 +1,107 @@
+"""`edgespark run`: an answer, scores and the times of the stages, for people and for programs."""
+
+import io
+import json
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgespark.runtime.cli import main
+
+
+def printed(arguments: list[str]) -> str:
+    """Return what the command writes to stdout; it must succeed."""
+    with redirect_stdout(io.StringIO()) as out:
+        assert main(arguments) == 0
+    return out.getvalue()
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "scene.npy"
+    np.save(path, np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32))
+    return path
+
+
+def test_run_gives_one_document_with_the_agreed_keys(
+    folder: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["run", str(folder), "--input", f"rgb={image}", "--prompt", "what?", "--json"]
+    assert main(arguments) == 0
+    out, err = capsys.readouterr()
+    made = json.loads(out)
+    assert err == ""
+    assert isinstance(made["answer"], str)
+    assert sum(made["scores"].values()) == pytest.approx(1)
+    assert (made["prediction"], made["embedding"]) == (None, None)
+    assert (made["device"], made["precision"]) == ("cpu", "fp32")
+    assert {"prepare.rgb", "encoder_rgb", "decoder.prefill", "head_rgb"} <= set(made["stages"])
+    assert out.isascii()
+
+
+@pytest.mark.parametrize(
+    ("task", "modality", "key"),
+    [
+        ("generate", "rgb", "answer"),
+        ("classify", "rgb", "scores"),
+        ("predict", "range", "prediction"),
+        ("embed", "rgb", "embedding"),
+    ],
+)
+def test_a_task_gives_its_own_result_only(
+    folder: Path, tmp_path: Path, task: str, modality: str, key: str
+) -> None:
+    bands = {"rgb": 3, "range": 2}[modality]
+    np.save(tmp_path / "x.npy", np.ones((bands, 4, 4), np.float32))
+    given = ["run", str(folder), "--input", f"{modality}={tmp_path / 'x.npy'}", "--task", task]
+    made = json.loads(printed([*given, "--json"]))
+    keys = ("answer", "scores", "prediction", "embedding")
+    assert [name for name in keys if made[name] is not None] == [key]
+    assert "fp32 on cpu:" in printed(given)
+
+
+def test_without_a_prompt_the_bundle_asks_its_own_question_and_says_so(
+    folder: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(folder), "--input", f"rgb={image}"]) == 0
+    out, err = capsys.readouterr()
+    assert "'What is here?'" in err
+    assert "water" in out
+    assert "decoder.prefill" in out
+    assert "total" in out
+
+
+def test_an_input_without_a_head_gives_the_answer_alone(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(folder), "--input", "language=a note", "--prompt", "?", "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["scores"] is None
+    assert made["answer"]
+
+
+def test_the_choices_of_generation_reach_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def answer(*more: str) -> str:
+        assert main(["run", str(folder), "--prompt", "?", "--json", *more]) == 0
+        return str(json.loads(capsys.readouterr().out)["answer"])
+
+    greedy = answer()
+    assert answer("--max-tokens", "1") != greedy
+    assert answer("--stop", greedy[1]) == greedy[: greedy.index(greedy[1])]
+    hot = ("--temperature", "3", "--top-p", "0.9")
+    assert answer(*hot, "--seed", "1") == answer(*hot, "--seed", "1") != greedy
+
+
+def test_the_real_bundle_answers_on_the_command_line(
+    tiny: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(tiny / "samples" / "rgb.npz") as samples:
+        np.save(tmp_path / "x.npy", samples["input"][0])
+    given = ["run", str(tiny), "--input", f"rgb={tmp_path / 'x.npy'}", "--json"]
+    assert main([*given, "--max-tokens", "8"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert sum(made["scores"].values()) == pytest.approx(1)
