@@ -8,12 +8,11 @@ from collections import Counter
 from pathlib import Path
 from unittest import mock
 
-from tests.runtime import bundles
-
 from edgespark.export.pack import pack
 from edgespark.runtime import _decode
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import Manifest
+from tests.runtime import bundles
 
 SPREAD = 10  # moments spread over the whole export
 LAST = range(60, 0, -1)  # moments before its end, where it publishes and removes

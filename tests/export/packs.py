@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.runtime import bundles
-
 from edgespark.export.pack import Draft, pack
 from edgespark.runtime import _decode
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import Manifest
+from tests.runtime import bundles
 
 
 def made(name: str) -> Manifest:

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.export.packs import export, fill, made, names
 
 from edgespark.export import _drafts
 from edgespark.export.pack import Draft, pack
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import EdgesparkWarning, OutputError
+from tests.export.packs import export, fill, made, names
 
 ROOT = Path(__file__).parents[2]
 LONGEST = 300  # seconds, on the most crowded of machines

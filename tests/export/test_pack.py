@@ -6,12 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.export.packs import assert_old, export, fill, made, names
-from tests.runtime import bundles
 
 from edgespark.export.pack import destination, pack
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import OutputError
+from tests.export.packs import assert_old, export, fill, made, names
+from tests.runtime import bundles
 
 
 @pytest.fixture
@@ -26,6 +26,12 @@ def test_a_new_bundle_is_whole_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert bundle.problems() == []
     assert Bundle.open(tmp_path / "out").manifest == made("new")
     assert names(tmp_path) == {"out"}
+
+
+def test_folders_above_that_are_missing_are_made(tmp_path: Path) -> None:
+    assert export(tmp_path / "none" / "so" / "far").root == tmp_path / "none" / "so" / "far"
+    assert destination(tmp_path / "other" / "out", replace=False) == tmp_path / "other" / "out"
+    assert names(tmp_path) == {"none"}
 
 
 def test_a_file_of_another_tool_is_recorded_as_it_lies(tmp_path: Path) -> None:
@@ -141,7 +147,7 @@ def test_what_is_no_bundle_is_never_replaced(
 
 
 @pytest.mark.parametrize(
-    "out", ["", ".", "/", "..", "a/..", "none/out", "file/out", "nul\0", "n" * 300]
+    "out", ["", ".", "/", "..", "a/..", "file/out", "file/deep/out", "nul\0", "n" * 300]
 )
 def test_a_place_where_no_bundle_can_stand_is_an_output_error(
     out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -6,14 +6,14 @@ import resource
 from pathlib import Path
 
 import pytest
-from tests.export.packs import assert_old, export, fill, names
-from tests.runtime import bundles
 
 from edgespark.export import _rename
 from edgespark.export.pack import Draft, is_bundle, pack
 from edgespark.runtime import _decode
 from edgespark.runtime.errors import BundleError, OutputError
 from edgespark.runtime.manifest import Manifest
+from tests.export.packs import assert_old, export, fill, names
+from tests.runtime import bundles
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from tests.runtime.on_disk import write
-from tests.runtime.stand_in import StandIn
 
 from edgespark.runtime import backends
+from tests.runtime.on_disk import write
+from tests.runtime.stand_in import StandIn
 
 ROOT = Path(__file__).parents[2]
 

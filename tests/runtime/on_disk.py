@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.runtime.stand_in import FUNCTIONS, LABELS, SIZE, StandIn, tokenizer_bytes
 
 from edgespark.runtime.manifest import Part, Port
+from tests.runtime.stand_in import FUNCTIONS, LABELS, SIZE, StandIn, tokenizer_bytes
 
 Array = NDArray[Any]
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.runtime.scenes import imagery, ramp, route
 
 from edgespark.runtime.errors import InputError, UsageError
 from edgespark.runtime.inputs import Argument, Raster, parse_argument, prepare
 from edgespark.runtime.preprocessing import Text
+from tests.runtime.scenes import imagery, ramp, route
 
 
 def encode(text: str) -> list[int]:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.runtime import bundles
 
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import BundleError, MissingInput
 from edgespark.runtime.manifest import File
+from tests.runtime import bundles
 
 DATA = "graphs/decoder.fp32.onnx.data"
 

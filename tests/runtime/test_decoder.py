@@ -8,6 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+
+from edgespark.runtime.backends import backend
+from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.decoder import Decoder, Limits, generate
+from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.parts import program
 from tests.runtime.stand_in import (
     CONTEXT,
     END,
@@ -18,12 +24,6 @@ from tests.runtime.stand_in import (
     decode,
     decoder_part,
 )
-
-from edgespark.runtime.backends import backend
-from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.decoder import Decoder, Limits, generate
-from edgespark.runtime.errors import DeviceError, UsageError
-from edgespark.runtime.parts import program
 
 Array = NDArray[Any]
 PART = decoder_part()

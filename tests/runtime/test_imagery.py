@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.scenes import SIZE, band, imagery, ramp
 
 from edgespark.runtime.arrays import grid_from_array, open_npy
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.grid import Raster
 from edgespark.runtime.imagery import pixels
 from edgespark.runtime.preprocessing import Imagery
+from tests.runtime.scenes import SIZE, band, imagery, ramp
 
 stretched = pytest.mark.filterwarnings("ignore:.*are distorted")
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.runtime.scenes import SIZE, imagery, ramp, route, write_tif
 
 from edgespark.runtime.errors import InputError, MissingInput
 from edgespark.runtime.inputs import Argument, Prepared, Raster, parse_argument, prepare
 from edgespark.runtime.preprocessing import Text
+from tests.runtime.scenes import SIZE, imagery, ramp, route, write_tif
 
 RECORD = imagery(nodata=0.0)
 

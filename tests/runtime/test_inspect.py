@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.runtime import bundles
 
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.commands.inspect import main
 from edgespark.runtime.errors import BundleError, MissingInput, UsageError
 from edgespark.runtime.inspect import describe, render
+from tests.runtime import bundles
 
 
 @pytest.fixture

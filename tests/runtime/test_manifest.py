@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime import bundles
 
 from edgespark.runtime import _decode, bundle, manifest, preprocessing
 from edgespark.runtime.bundle import MANIFEST_LIMIT, Bundle, bytes_from_manifest
 from edgespark.runtime.errors import BundleError
 from edgespark.runtime.manifest import File, Manifest
+from tests.runtime import bundles
 
 ATTACKS = sorted((Path(__file__).parent / "attacks").glob("*.json"))
 Json = dict[str, Any]

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.scenes import SIZE, imagery, ramp
 
 from edgespark.runtime.errors import InputError, MissingExtra
 from edgespark.runtime.grid import Raster
 from edgespark.runtime.imagery import pixels
 from edgespark.runtime.pictures import open_picture
 from edgespark.runtime.preprocessing import Imagery
+from tests.runtime.scenes import SIZE, imagery, ramp
 
 Image: Any = pytest.importorskip("PIL.Image", reason="pictures need Pillow")
 ORIENTATION = 0x0112

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.runtime.scenes import SIZE, imagery, pixels_of, ramp, write_tif
 
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.grid import Raster
+from tests.runtime.scenes import SIZE, imagery, pixels_of, ramp, write_tif
 
 rasterio = pytest.importorskip("rasterio", reason="rasters need rasterio")
 

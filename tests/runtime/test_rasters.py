@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.runtime.scenes import SIZE, band, imagery, pixels_of, ramp, write_tif
 
 from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingExtra
 from edgespark.runtime.grid import Raster
 from edgespark.runtime.imagery import pixels
 from edgespark.runtime.rasters import open_raster
+from tests.runtime.scenes import SIZE, band, imagery, pixels_of, ramp, write_tif
 
 rasterio = pytest.importorskip("rasterio", reason="rasters need rasterio")
 NOWHERE = {"crs": None, "transform": (1.0, 0, 0, 0, 1.0, 0)}

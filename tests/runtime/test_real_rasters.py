@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.runtime.scenes import SHARED, imagery, pixels_of
 
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.grid import Raster
+from tests.runtime.scenes import SHARED, imagery, pixels_of
 
 rasterio = pytest.importorskip("rasterio", reason="rasters need rasterio")
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared real files are not here")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.runtime.stand_in import CONTEXT, StandIn
 
 from edgespark.runtime import (
     DeviceError,
@@ -17,6 +16,7 @@ from edgespark.runtime import (
     UsageError,
     load,
 )
+from tests.runtime.stand_in import CONTEXT, StandIn
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
 SAR = RGB[:2]

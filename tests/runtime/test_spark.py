@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.stand_in import BEGIN, LABELS, StandIn, score
 
 from edgespark.runtime import Spark, UsageError, load
 from edgespark.runtime.chain import KEPT
 from edgespark.runtime.manifest import Manifest, Route
+from tests.runtime.stand_in import BEGIN, LABELS, StandIn, score
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
 SAR = RGB[:2]

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.runtime.stand_in import tokenizer_bytes
 from tokenizers import Tokenizer as Native
 from tokenizers import decoders, models
 
 from edgespark.runtime.errors import BundleError
 from edgespark.runtime.tokens import Text, Tokenizer
+from tests.runtime.stand_in import tokenizer_bytes
 
 TOKENIZER = Tokenizer(tokenizer_bytes(), "tokenizer.json")
 

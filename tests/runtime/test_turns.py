@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.stand_in import StandIn
 
 from edgespark.runtime import DeviceError, Spark, UsageError
+from tests.runtime.stand_in import StandIn
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
 Array = NDArray[Any]

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.runtime.on_disk import npz, write
-from tests.runtime.stand_in import StandIn
 
 from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
@@ -17,6 +15,8 @@ from edgespark.runtime.cli import main
 from edgespark.runtime.device import DEVICES
 from edgespark.runtime.errors import BundleError
 from edgespark.runtime.verify import arrays, check_files, distance, graphs, rows
+from tests.runtime.on_disk import npz, write
+from tests.runtime.stand_in import StandIn
 
 CPU = DEVICES["cpu"]
 Array = NDArray[Any]

@@ -1,20 +1,14 @@
 """From a blueprint to a bundle: trace every stage, prove each graph, pack, publish."""
 
-import statistics
-import time
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edgespark.calibration.arrays import npz
 from edgespark.export.blueprint import Blueprint
 from edgespark.export.pack import Draft, pack
 from edgespark.export.stage import Stage
 from edgespark.export.trace import LIMIT, compare, trace
-from edgespark.runtime.backends import Program, Session, backend
+from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import (
     Evidence,
@@ -27,8 +21,8 @@ from edgespark.runtime.manifest import (
     Variant,
 )
 from edgespark.runtime.progress import track
+from edgespark.runtime.verify import median_ms
 
-ROUNDS = 5
 MADE_WITH = ("edgespark", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
@@ -66,21 +60,12 @@ def _part(stage: Stage, draft: Draft) -> tuple[Part, Measurement]:
         reference=draft.add(f"reference/{stage.name}.npz", npz(found.reference)),
     )
     fed = {port.name: found.reference[f"in.{port.name}"] for port in stage.fed}
-    took = _milliseconds(session, fed)
+    took = median_ms(session, fed)
     session.close()
     measured = Measurement(
         part=stage.name, precision="fp32", error=found.error, ms=took, how="onnxruntime cpu"
     )
     return part, measured
-
-
-def _milliseconds(session: Session, fed: Mapping[str, NDArray[np.generic]]) -> float:
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        session.run(fed)
-        times.append((time.perf_counter() - start) * 1000)
-    return statistics.median(times)
 
 
 def _manifest(

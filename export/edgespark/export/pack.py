@@ -129,12 +129,18 @@ def _absolute(out: Path) -> Path:
     if out.name in ("", "..") or "\0" in str(out):
         raise OutputError(f"{str(out)!r} names no new folder; give the path of the bundle itself")
     try:
-        parent = out.parent.resolve(strict=True)
+        parent = out.parent.resolve()
+        nearest = _nearest(parent)
     except (OSError, RuntimeError, ValueError):  # RuntimeError: a loop of links
-        raise OutputError(f"{out.parent} is no folder; make it first") from None
-    if not parent.is_dir():
-        raise OutputError(f"{parent} is no folder; give another place")
+        raise OutputError(f"{out.parent} cannot be a folder; give another place") from None
+    if not nearest.is_dir():
+        raise OutputError(f"{nearest} is no folder; give another place")
     return parent / out.name
+
+
+def _nearest(folder: Path) -> Path:
+    """Return the folder, or the closest one above it that is there; missing ones get made."""
+    return next(each for each in (folder, *folder.parents) if os.path.lexists(each))
 
 
 def _judge(place: Path, *, replace: bool) -> None:
@@ -146,14 +152,16 @@ def _judge(place: Path, *, replace: bool) -> None:
         raise OutputError(f"{place} already holds a bundle; give --replace to replace it")
     if place.exists() and not place.is_dir():
         raise OutputError(f"{place} is a file; a bundle is a folder, so give another path")
-    if not os.access(place.parent, os.W_OK | os.X_OK):
-        raise OutputError(f"{place.parent} is not writable; give another place")
+    nearest = _nearest(place.parent)
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"{nearest} is not writable; give another place")
 
 
 @contextmanager
 def _workspace(place: Path) -> Iterator[Path]:
     with ExitStack() as stack:
         with _disk_errors(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
             sweep(place)
             folder = stack.enter_context(draft_folder(place))
             _probe(folder)

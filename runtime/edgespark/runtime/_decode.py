@@ -14,7 +14,7 @@ INT_BITS = 64
 SHOWN = 60
 
 
-class DuplicateKey(ValueError):  # noqa: N818 named as the errors of errors.py are
+class DuplicateKey(ValueError):
     """One JSON object names the same key twice."""
 
 

@@ -66,7 +66,7 @@ class BundleError(EdgesparkError, ValueError):
 
 
 class DeviceError(EdgesparkError, RuntimeError):
-    """This machine cannot run the bundle on the device or at the precision that was asked for."""
+    """The machine at hand cannot run the bundle on the device or at the precision asked for."""
 
     exit_code = 4
 

@@ -112,12 +112,13 @@ def _row(
         error=max(distance(made[name], reference[f"out.{name}"]) for name in given),
         limit=graph.limit,
         bytes=sum(file.bytes for file in (graph.file, *graph.data)),
-        ms=_median_ms(session, inputs),
+        ms=median_ms(session, inputs),
         how=device.how(graph.precision),
     )
 
 
-def _median_ms(session: Session, inputs: Mapping[str, Array]) -> float:
+def median_ms(session: Session, inputs: Mapping[str, Array]) -> float:
+    """Return the median time of RUNS runs in milliseconds; the graph has run once before."""
     taken = []
     for _ in range(RUNS):
         begin = time.perf_counter()

@@ -154,7 +154,10 @@ def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, o
 
 def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats]) -> list[str]:
     made = [DRAW[key](value) for key, value in results.items()]
-    stages = _stages(stats)
+    stages: dict[str, float] = {}
+    for name, ms in _stages(stats).items():
+        shown = "load" if name.startswith("load.") else name
+        stages[shown] = stages.get(shown, 0.0) + ms
     width = max(map(len, stages))
     lines = [f"  {name:{width}}  {ms:9.2f} ms" for name, ms in stages.items()]
     lines.append(f"  {'total':{width}}  {sum(stages.values()):9.2f} ms")
@@ -167,6 +170,12 @@ def _bars(scores: Mapping[str, float]) -> str:
     return "\n".join(f"  {label:{width}}  {p:.3f}  {'#' * round(p * WIDTH)}" for label, p in top)
 
 
+def _printable(text: str) -> str:
+    """Show control characters as escapes: an answer must not steer the terminal."""
+    kept = (c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return "".join(kept) or "(no answer)"
+
+
 def _numbers(values: Sequence[float]) -> str:
     return "  " + "  ".join(f"{value:g}" for value in values)
 
@@ -176,7 +185,7 @@ def _size(rows: Sequence[Sequence[float]]) -> str:
 
 
 DRAW: dict[str, Callable[[Any], str]] = {
-    "answer": lambda text: str(text) or "(no answer)",
+    "answer": _printable,
     "scores": _bars,
     "prediction": _numbers,
     "embedding": _size,
