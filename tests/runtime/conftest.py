@@ -1,6 +1,5 @@
-"""What the tests of the runtime share: a stand-in for a bundle, and the real one if it is there."""
+"""What the tests of the runtime share: a stand-in for a bundle, in memory and on disk."""
 
-import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -10,17 +9,6 @@ import pytest
 from edgespark.runtime import backends
 from tests.runtime.on_disk import write
 from tests.runtime.stand_in import StandIn
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def tiny() -> Path:
-    """Return the exported bundle; the tests that need a real one skip where there is none."""
-    path = Path(os.environ.get("EDGESPARK_BUNDLE", ROOT / "build" / "tiny"))
-    if not (path / "manifest.json").is_file():
-        pytest.skip("no bundle at build/tiny: run make build/tiny")
-    return path
 
 
 @pytest.fixture
