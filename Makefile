@@ -1,7 +1,9 @@
-# `make demo` and `make test` do all their own set-up; everything they make lies in .venv*/ and build/.
+# `make demo` and `make test` do all their own set-up. What they make lies in .venv*/ and build/
+# (and in the tools' own caches, which git ignores); `make clean` removes it.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
 
 working = $(shell for each in $(1); do "$$each" --version >/dev/null 2>&1 && echo "$$each" && break; done)
 PYTHON ?= $(call working,python3.11 python3.12 python3)
@@ -11,7 +13,7 @@ PIP = -m pip install --quiet --disable-pip-version-check
 BIN := .venv/bin
 SCENE := --input rgb=examples/scene-rgb.tif
 
-.PHONY: demo test lint types contracts train clean
+.PHONY: demo test test-base lint types contracts train clean
 
 demo: build/tiny
 	$(BIN)/edgespark verify build/tiny
@@ -19,15 +21,16 @@ demo: build/tiny
 
 test: .venv/ready build/tiny
 	$(BIN)/python -m pytest -q
-	$(MAKE) --no-print-directory test310
+	$(MAKE) test-base PYTHON310="$(PYTHON310)"
 
-.PHONY: test310
+# The base install alone (no torch, onnx, rasterio or Pillow): the runtime, and what it may import.
+test-base: .venv-base/ready build/tiny
+	.venv-base/bin/python -m pytest -q tests/runtime tests/test_layers.py
 ifeq ($(PYTHON310),)
-test310:
-	@echo "NOT RUN: the runtime's tests on Python 3.10; no working python3.10 was found (set PYTHON310)"
+	@echo "NOT RUN: the runtime's tests on Python 3.10: no working python3.10 (set PYTHON310)"
 else
-test310: .venv310/ready build/tiny
-	.venv310/bin/python -m pytest -q tests/runtime
+	$(MAKE) .venv-base-3.10/ready PYTHON310="$(PYTHON310)"
+	.venv-base-3.10/bin/python -m pytest -q tests/runtime tests/test_layers.py
 endif
 
 lint: .venv/ready
@@ -43,23 +46,27 @@ contracts: .venv/ready
 train: .venv/ready
 	$(BIN)/python -m edgespark.export.train --out build/allspark-tiny
 
+# torch comes first and alone: from where pip finds a CPU build, if it was told of one.
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python $(PIP) torch==2.13.0
 	$(BIN)/python $(PIP) --editable ".[geo,media,export,dev]"
 	touch $@
 
-# The base install and what runs tests: no torch, no onnx, no rasterio.
-.venv310/ready: pyproject.toml
-	$(PYTHON310) -m venv .venv310
-	.venv310/bin/python $(PIP) --editable . "pytest>=8" "hypothesis>=6"
+.venv-base/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-base
+	.venv-base/bin/python $(PIP) --editable . "pytest>=8" "hypothesis>=6"
 	touch $@
 
-EXPORTS := $(shell find runtime calibration engines export -name '*.py' -o -name '*.safetensors' 2>/dev/null)
-build/tiny: .venv/ready $(EXPORTS)
-	mkdir -p build
+.venv-base-3.10/ready: pyproject.toml
+	$(PYTHON310) -m venv .venv-base-3.10
+	.venv-base-3.10/bin/python $(PIP) --editable . "pytest>=8" "hypothesis>=6"
+	touch $@
+
+SOURCES := $(shell find runtime calibration engines export -name '*.py' -o -path '*/weights/*' -type f)
+build/tiny: .venv/ready $(SOURCES)
 	$(BIN)/export-engines allspark-tiny --out build/tiny $(if $(wildcard build/tiny),--replace)
 	touch build/tiny
 
 clean:
-	rm -rf .venv .venv310 build
+	rm -rf .venv .venv-base .venv-base-3.10 build .hypothesis .pytest_cache .mypy_cache .ruff_cache

@@ -4,7 +4,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgespark.engines.graphs import GraphError, check, clean
+from edgespark.engines.graphs import check, clean
+from edgespark.runtime.errors import CheckError
 
 
 def graph(opset: int = 18, domain: str = "", op: str = "Relu") -> onnx.ModelProto:
@@ -31,15 +32,15 @@ def test_a_valid_graph_passes() -> None:
 
 
 def test_another_opset_is_refused_with_both_numbers() -> None:
-    with pytest.raises(GraphError, match=r"20.*18"):
+    with pytest.raises(CheckError, match=r"20.*18"):
         check(graph(opset=20), 18)
 
 
 def test_operators_of_another_domain_are_refused() -> None:
-    with pytest.raises(GraphError, match=r"com\.microsoft"):
+    with pytest.raises(CheckError, match=r"com\.microsoft"):
         check(graph(domain="com.microsoft", opset=1, op="QuickGelu"), 18)
 
 
 def test_an_unknown_operator_is_refused() -> None:
-    with pytest.raises(GraphError, match="not a valid ONNX graph"):
+    with pytest.raises(CheckError, match="not a valid ONNX graph"):
         check(graph(op="Rellu"), 18)

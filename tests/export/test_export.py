@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
 
 from edgespark.export.cli import main
 from edgespark.export.evaluate import held_out_dialogues
@@ -24,8 +23,7 @@ CHOICES = (("rgb",), ("msi",), ("sar",), ("language",), ("sar", "rgb"), ("msi", 
 
 def test_bundle_and_pytorch_give_the_same_greedy_text_on_50_scenes(tiny: Path) -> None:
     source = checkpoint(SHIPPED / "allspark-tiny")
-    tokenizer = Tokenizer.from_str(source.tokenizer.decode())
-    model, writer = AllSpark(TINY), Writer(TINY, tokenizer)
+    model, writer = AllSpark(TINY), Writer(TINY, source.tokenizer)
     source.fill(model)
     chain, spark = TorchChain(model, writer, writer.end), load(tiny)
     scenes = make(HELD_OUT, 0, SCENES)
@@ -33,7 +31,7 @@ def test_bundle_and_pytorch_give_the_same_greedy_text_on_50_scenes(tiny: Path) -
         names = CHOICES[index % len(CHOICES)]
         inputs = {name: getattr(scenes, name)[index] for name in names}
         inputs = {name: str(v) if name == "language" else v for name, v in inputs.items()}
-        wanted = tokenizer.decode(chain.generate(talk.question, inputs)).strip()
+        wanted = source.tokenizer.decode(chain.generate(talk.question, inputs)).strip()
         assert spark.generate(talk.question, **inputs) == wanted
 
 
@@ -57,8 +55,10 @@ def test_some_parts_make_a_smaller_bundle(
 
 BAD = {
     "unknown recipe": (["allspark-tin"], UsageError, "did you mean 'allspark-tiny'"),
+    "empty modality": (["allspark-tiny", "--parts", "rgb,"], UnknownModality, "has no"),
     "unknown modality": (["allspark-tiny", "--parts", "rgb,sonar"], UnknownModality, "sonar"),
     "unknown precision": (["allspark-tiny", "--precision", "int9"], UsageError, "int9"),
+    "unknown option": (["allspark-tiny", "--recipe"], UsageError, "--recipe"),
     "no checkpoint": (["allspark-tiny", "--checkpoint", "nowhere"], MissingInput, "nowhere"),
 }
 

@@ -1,16 +1,32 @@
 """Weights ship in half precision, are read strictly, and come with tokenizer, scores and card."""
 
+import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 
 from edgespark.export.models.allspark import AllSpark
 from edgespark.export.models.tiny import TINY
-from edgespark.export.weights import CARD, MODEL, SCORES, SHIPPED, checkpoint, halved, write
+from edgespark.export.sequences import Writer
+from edgespark.export.weights import (
+    CARD,
+    MODEL,
+    SCORES,
+    SHIPPED,
+    TOKENIZER,
+    checkpoint,
+    halved,
+    write,
+)
 from edgespark.export.worlds.tokens import train_tokenizer
 from edgespark.runtime.errors import InputError, MissingInput
+
+NO_SCORES = '{"schedule": {}, "judgements": []}'
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("weights")
     torch.manual_seed(0)
     tokenizer = train_tokenizer(300, ("a",))
-    write(place, AllSpark(TINY), tokenizer, {SCORES: "{}", CARD: "# card"})
+    write(place, AllSpark(TINY), tokenizer, {SCORES: NO_SCORES, CARD: "# card"})
     return place
 
 
@@ -52,24 +68,48 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         checkpoint(tmp_path)
 
 
-def test_a_truncated_file_is_refused(folder: Path, tmp_path: Path) -> None:
+Change = Callable[[bytes], bytes]
+BROKEN: dict[str, tuple[str, Change, str]] = {
+    "cut weights": (MODEL, lambda content: content[:1000], "no safetensors"),
+    "empty weights": (MODEL, lambda _: b"", "no safetensors"),
+    "no tokenizer": (TOKENIZER, lambda _: b"{}", "no tokenizer"),
+    "no text": (TOKENIZER, lambda _: b"\xff\xfe", "no tokenizer"),
+    "no scores": (SCORES, lambda _: b"{}", "judgements: missing"),
+    "list of scores": (SCORES, lambda _: b"[]", "expected an object"),
+    "broken scores": (SCORES, lambda _: b"{", "no JSON"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_file_is_refused_by_name(case: str, folder: Path, tmp_path: Path) -> None:
+    name, change, text = BROKEN[case]
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
-    (tmp_path / MODEL).write_bytes((folder / MODEL).read_bytes()[:1000])
-    with pytest.raises(InputError, match="checkpoint"):
+    (tmp_path / name).write_bytes(change((folder / name).read_bytes()))
+    with pytest.raises(InputError, match=rf"{re.escape(name)}.*{text}"):
         checkpoint(tmp_path)
+
+
+def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
+    tokenizer = checkpoint(folder).tokenizer
+    small = replace(TINY, llm=replace(TINY.llm, vocabulary=100))
+    with pytest.raises(InputError, match=r"300 tokens.*100 embeddings"):
+        Writer(small, tokenizer)
+    with pytest.raises(InputError, match="no token '<s>'"):
+        Writer(TINY, Tokenizer(BPE()))
 
 
 def test_the_shipped_weights_fit_and_score_between_90_and_98_percent() -> None:
     shipped = checkpoint(SHIPPED / "allspark-tiny")
     shipped.fill(AllSpark(TINY))
     assert (SHIPPED / "allspark-tiny" / MODEL).stat().st_size <= 12_000_000
-    judged = {tuple(each["modalities"]): each for each in shipped.scores["judgements"]}
+    judged = {each.modalities: each for each in shipped.scores.judgements}
     for modality in TINY.modalities:
         alone = judged[modality,]
-        assert alone["n"] >= 2000
-        for task in ("head", "answer"):
-            assert 0.90 <= alone[task] <= 0.98
-    for pair, both in judged.items():
-        weaker = min(judged[name,]["head"] for name in pair)
-        assert len(pair) == 1 or both["head"] > weaker
+        assert alone.n >= 2000
+        assert 0.90 <= alone.head <= 0.98
+        assert 0.90 <= alone.answer <= 0.98
+    for names, both in judged.items():
+        if len(names) > 1:
+            assert both.head > min(judged[name,].head for name in names)
+            assert both.answer > min(judged[name,].answer for name in names)

@@ -2,11 +2,7 @@
 
 import onnx
 
-from edgespark.runtime.errors import EdgesparkError
-
-
-class GraphError(EdgesparkError, ValueError):
-    """A graph is not valid ONNX, or not of the opset that was asked for."""
+from edgespark.runtime.errors import CheckError
 
 
 def clean(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -22,15 +18,15 @@ def clean(model: onnx.ModelProto) -> onnx.ModelProto:
 def check(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Prove the graph valid: full checker, plain ONNX operators only, at the opset asked for.
 
-    Raises GraphError otherwise.
+    Raises CheckError otherwise.
     """
     domains = {each.domain: each.version for each in model.opset_import}
     if domains != {"": opset}:
-        raise GraphError(
+        raise CheckError(
             f"graph needs operators of {domains}; expected plain ONNX at opset {opset}"
         )
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        raise GraphError(f"not a valid ONNX graph: {error}") from error
+        raise CheckError(f"not a valid ONNX graph: {error}") from error
     return model

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from edgespark.export.evaluate import Judgement
+from edgespark.export.judgement import Judgement
 from edgespark.export.weights import CARD, SCORES
 
 
@@ -13,7 +13,7 @@ class Schedule:
     """How long and how fast to train; `average` is the decay of the weights' moving average."""
 
     scenes: int = 20_000
-    steps: int = 5_000
+    steps: int = 3_500
     size: int = 64
     rate: float = 1e-3
     warmup: int = 200

@@ -1,6 +1,5 @@
 """The command `export-engines`: from a recipe's name to a bundle on disk."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -9,20 +8,19 @@ from edgespark.export.exporter import export
 from edgespark.export.pack import destination
 from edgespark.export.recipes import RECIPES, recipe
 from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.commandline import Parser
 from edgespark.runtime.errors import UsageError
 
 PRECISIONS = ("fp32",)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Describe the command's arguments."""
-    made = argparse.ArgumentParser(prog="export-engines", description=__doc__)
+    made = Parser(prog="export-engines", description=__doc__)
     made.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(RECIPES)}")
     made.add_argument("--out", type=Path, required=True, help="folder of the bundle to be")
     made.add_argument("--checkpoint", type=Path, help="folder of weights (default: as shipped)")
-    made.add_argument(
-        "--parts", default="", help="modalities to export, as in rgb,msi (default: all)"
-    )
+    made.add_argument("--parts", help="modalities to export, as in rgb,msi (default: all)")
     made.add_argument("--precision", default="fp32", help="precisions, of: fp32")
     made.add_argument("--replace", action="store_true", help="replace the bundle that is there")
     made.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -37,7 +35,7 @@ def main(arguments: list[str]) -> int:
         raise UsageError(f"cannot export precision {', '.join(unknown)}; there are: fp32")
     chosen = recipe(options.recipe)
     out = destination(options.out, replace=options.replace)
-    parts = tuple(name.strip() for name in options.parts.split(",") if name.strip())
+    parts = () if options.parts is None else tuple(options.parts.split(","))
     blueprint = chosen.blueprint(options.recipe, options.checkpoint, parts)
     bundle = export(blueprint, out, replace=options.replace)
     sys.stdout.write(_report(bundle, as_json=options.json))

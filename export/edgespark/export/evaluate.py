@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch.nn.functional import nll_loss
 
+from edgespark.export.judgement import Judgement
 from edgespark.export.models.allspark import AllSpark
 from edgespark.export.objectives import answered, answers, batch, heads, joint
 from edgespark.export.sequences import Writer
@@ -15,21 +15,6 @@ from edgespark.export.worlds.dataset import Scenes
 from edgespark.export.worlds.words import Dialogue, dialogue
 
 SIZE = 100
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judgement:
-    """What a set of modalities, given together, scores on n held-out scenes.
-
-    `head` and `answer` are shares of right ones, 0…1; `log_loss` is the head's mean negative
-    log-likelihood in nats.
-    """
-
-    modalities: tuple[str, ...]
-    n: int
-    head: float
-    answer: float
-    log_loss: float
 
 
 def held_out_dialogues(labels: Sequence[int]) -> list[Dialogue]:

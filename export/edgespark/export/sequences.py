@@ -11,6 +11,7 @@ from torch import Tensor
 from edgespark.export.models.allspark import AllSpark
 from edgespark.export.models.config import AllSparkConfig
 from edgespark.export.worlds.tokens import BEGIN, END
+from edgespark.runtime.errors import InputError
 
 SLOT = -1
 IGNORED = -100
@@ -33,9 +34,17 @@ class Writer:
     """Turns texts into the ids of the prompt's layout."""
 
     def __init__(self, config: AllSparkConfig, tokenizer: Tokenizer) -> None:
-        """Tokenise the parts of the layout that never change."""
+        """Tokenise the parts of the layout that never change.
+
+        InputError where the tokenizer is not one of this model's.
+        """
         self._config, self._tokenizer = config, tokenizer
-        self.begin, self.end = tokenizer.token_to_id(BEGIN), tokenizer.token_to_id(END)
+        self.begin, self.end = _special(tokenizer, BEGIN), _special(tokenizer, END)
+        if tokenizer.get_vocab_size() > config.llm.vocabulary:
+            raise InputError(
+                f"the tokenizer has {tokenizer.get_vocab_size()} tokens; "
+                f"{config.name} has {config.llm.vocabulary} embeddings"
+            )
         self.head = self.encode(config.layout.head)
         self._prompts = {name: self.encode(text) for name, text in config.layout.modality.items()}
 
@@ -65,6 +74,13 @@ class Writer:
         return Sequences(
             ids=torch.from_numpy(ids), targets=torch.from_numpy(targets), last=torch.tensor(last)
         )
+
+
+def _special(tokenizer: Tokenizer, token: str) -> int:
+    found: int | None = tokenizer.token_to_id(token)
+    if found is None:
+        raise InputError(f"the tokenizer has no token {token!r}")
+    return found
 
 
 def hidden_states(

@@ -1,17 +1,16 @@
 """Trained weights as they ship: safetensors in half precision, a tokenizer, scores and a card."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor, float32, nn
 
+from edgespark.export.judgement import Scores
+from edgespark.runtime._decode import decode, parse
 from edgespark.runtime.errors import InputError, MissingInput
 
 MODEL, TOKENIZER, SCORES, CARD = "model.safetensors", "tokenizer.json", "scores.json", "CARD.md"
@@ -20,11 +19,11 @@ SHIPPED = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """What a folder of weights holds: tensors in float32, tokenizer.json, scores, and the card."""
+    """What a folder of weights holds: tensors in float32, tokenizer, scores, and the card."""
 
     tensors: dict[str, Tensor]
-    tokenizer: bytes
-    scores: dict[str, Any]
+    tokenizer: Tokenizer
+    scores: Scores
     card: bytes
 
     def fill(self, model: nn.Module) -> None:
@@ -49,16 +48,43 @@ def checkpoint(folder: Path) -> Checkpoint:
     if absent:
         raise MissingInput(f"checkpoint {folder}: no {', '.join(absent)}")
     try:
-        tensors = load((folder / MODEL).read_bytes())
-        scores = json.loads((folder / SCORES).read_text("utf-8"))
-    except (SafetensorError, ValueError) as error:
+        files = {name: (folder / name).read_bytes() for name in (MODEL, TOKENIZER, SCORES, CARD)}
+    except OSError as error:
         raise InputError(f"checkpoint {folder}: {error}") from error
     return Checkpoint(
-        tensors={name: _widened(tensor) for name, tensor in tensors.items()},
-        tokenizer=(folder / TOKENIZER).read_bytes(),
-        scores=scores,
-        card=(folder / CARD).read_bytes(),
+        tensors=_tensors(files[MODEL], folder / MODEL),
+        tokenizer=_tokenizer(files[TOKENIZER], folder / TOKENIZER),
+        scores=_scores(files[SCORES], folder / SCORES),
+        card=files[CARD],
     )
+
+
+def _tensors(content: bytes, where: Path) -> dict[str, Tensor]:
+    try:
+        tensors = load(content)
+    except (SafetensorError, KeyError) as error:  # KeyError: a dtype that torch lacks
+        raise InputError(f"{where}: no safetensors file: {error}") from error
+    return {
+        name: tensor.to(float32) if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+
+
+def _tokenizer(content: bytes, where: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(content.decode())
+    except Exception as error:  # the library raises nothing narrower
+        raise InputError(f"{where}: no tokenizer: {error}") from error
+
+
+def _scores(content: bytes, where: Path) -> Scores:
+    try:
+        scores, problems = decode(Scores, parse(content.decode()))
+    except ValueError as error:
+        raise InputError(f"{where}: no JSON: {error}") from error
+    if scores is None:
+        raise InputError(f"{where}: {'; '.join(problems)}")
+    return scores
 
 
 def halved(model: nn.Module) -> dict[str, Tensor]:
@@ -76,7 +102,3 @@ def write(folder: Path, model: nn.Module, tokenizer: Tokenizer, texts: Mapping[s
     (folder / TOKENIZER).write_text(tokenizer.to_str(pretty=False), "utf-8")
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
-
-
-def _widened(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.float32) if tensor.is_floating_point() else tensor

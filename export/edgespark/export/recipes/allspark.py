@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
 from edgespark.calibration.samples import SampleSet
 from edgespark.export.blueprint import Blueprint, Speech
@@ -33,7 +32,7 @@ def blueprint(name: str, folder: Path | None, modalities: tuple[str, ...]) -> Bl
     model = AllSpark(config)
     source = checkpoint(folder or SHIPPED / name)
     source.fill(model)
-    writer = Writer(config, Tokenizer.from_str(source.tokenizer.decode()))
+    writer = Writer(config, source.tokenizer)
     scenes = make(SAMPLE_STREAM, 0, SAMPLE_COUNT)
     with torch.no_grad():
         parts = stages(model, writer, scenes, chosen)
@@ -91,7 +90,7 @@ def route(config: AllSparkConfig, modality: str) -> Route:
 def speech(config: AllSparkConfig, writer: Writer, source: Checkpoint) -> Speech:
     """Describe the LLM's side of the prompt."""
     return Speech(
-        tokenizer=source.tokenizer,
+        tokenizer=source.tokenizer.to_str(pretty=False).encode(),
         embedder="embedder",
         decoder="decoder",
         context=config.llm.context,
@@ -118,14 +117,14 @@ def scores(source: Checkpoint, chosen: tuple[str, ...]) -> tuple[Score, ...]:
     """Give the scores that the weights had when they were trained, for each modality alone."""
     return tuple(
         Score(
-            modality=each["modalities"][0],
+            modality=each.modalities[0],
             task=task,
             metric="accuracy",
             higher_is_better=True,
-            n=each["n"],
-            values={"fp32": each[task]},
+            n=each.n,
+            values={"fp32": share},
         )
-        for each in source.scores["judgements"]
-        if len(each["modalities"]) == 1 and each["modalities"][0] in chosen
-        for task in ("head", "answer")
+        for each in source.scores.judgements
+        if len(each.modalities) == 1 and each.modalities[0] in chosen
+        for task, share in (("head", each.head), ("answer", each.answer))
     )

@@ -9,7 +9,7 @@ from edgespark.export.worlds.covers import COVERS, NAMES, Pattern
 
 SIZE = 64
 METRES = 10.0
-LOOKS = 4
+LOOKS = 3
 CELLS = (4, 1, 1, 1, 2, 2, 2, 1, 2, 4, 2, 2)  # pixels a side of one cell, for each of SENTINEL_2
 CONFUSABLE = 0.5  # how often the second cover is one that the first is easily taken for
 Float = NDArray[np.float64]
@@ -191,7 +191,7 @@ def radar(
 ) -> NDArray[np.float32]:
     """Backscatter in dB [2, 64, 64] under speckle (gamma, LOOKS looks), levels vary by scene."""
     levels = np.array([COVERS[member].backscatter for member in members])
-    levels = levels + rng.normal(0, 0.6, (len(members), 1)) + rng.normal(0, 0.3, levels.shape)
+    levels = levels + rng.normal(0, 0.85, (len(members), 1)) + rng.normal(0, 0.4, levels.shape)
     contrast = np.array([COVERS[member].contrast for member in members])
     decibels = levels[:, :, None, None] + (6 * contrast[:, None, None] * textures)[:, None]
     power = (abundance[:, None] * 10 ** (decibels / 10)).sum(0)
