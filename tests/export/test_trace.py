@@ -24,9 +24,8 @@ def session(stage: Stage, graph: bytes) -> Session:
     program = Program(
         where=stage.name,
         graph=graph,
-        folder=None,
-        inputs=tuple(each.name for each in stage.fed),
-        outputs=tuple(each.name for each in stage.given),
+        inputs=stage.fed,
+        outputs=stage.given,
     )
     return backend("onnxruntime").open_session(program)
 
@@ -75,8 +74,16 @@ def graph(decoder: Stage) -> bytes:
 def test_the_decoder_equals_its_module_with_and_without_past(decoder: Stage, graph: bytes) -> None:
     found = compare(decoder, session(decoder, graph))
     assert found.error <= LIMIT
-    assert found.reference["in.past.key.0"].shape == (3, 2, 2, 16)
-    assert found.reference["out.logits"].shape == (2, 2, 31)
+    assert found.reference["0.in.past.key.0"].shape == (3, 2, 2, 16)
+    assert found.reference["0.out.logits"].shape == (2, 2, 31)
+
+
+def test_every_probe_becomes_the_reference(decoder: Stage, graph: bytes) -> None:
+    found = compare(decoder, session(decoder, graph)).reference
+    names = {f"in.{each.name}" for each in decoder.fed}
+    names |= {f"out.{each.name}" for each in decoder.given}
+    assert set(found) == {f"{k}.{name}" for k in range(3) for name in names}
+    assert [found[f"{k}.in.past.key.0"].shape[:2] for k in range(3)] == [(3, 2), (0, 1), (9, 3)]
 
 
 @pytest.mark.parametrize("sizes", [(1, 0, 1, [0]), (1, 23, 1, [0]), (4, 1, 20, [0, 19, 7])])

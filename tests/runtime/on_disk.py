@@ -1,9 +1,7 @@
 """The stand-in for a bundle, written to disk with references and samples of its own making."""
 
-import hashlib
 import io
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgespark.runtime.manifest import Part, Port
+from edgespark.runtime.parts import fed
+from tests.runtime.bundles import reseal, write_manifest
 from tests.runtime.stand_in import FUNCTIONS, LABELS, SIZE, StandIn, tokenizer_bytes
 
 Array = NDArray[Any]
@@ -27,9 +27,8 @@ def write(stand_in: StandIn, root: Path, instead: Mapping[str, bytes] | None = N
     for path, content in contents.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(content)
-    plain = asdict(stand_in.manifest)
-    _seal(plain, contents)
-    (root / "manifest.json").write_text(json.dumps(plain))
+    write_manifest(root, asdict(stand_in.manifest))
+    reseal(root)
     stand_in.sessions.clear()  # what was run to make the samples is not the tests' concern
     return root
 
@@ -41,13 +40,15 @@ def npz(arrays: Mapping[str, Array]) -> bytes:
 
 
 def reference(part: Part) -> bytes:
-    """Return inputs of random numbers, and what the honest functions give for them."""
+    """Return two probes of random numbers, and what the honest functions give for them."""
     draw = np.random.default_rng(3)
-    ports = [*part.inputs, *(state.past for state in part.graphs[0].states)]
-    given = {port.name: _drawn(draw, port) for port in ports}
-    made = FUNCTIONS[part.name](given)
-    arrays = {f"in.{name}": array for name, array in given.items()}
-    return npz({**arrays, **{f"out.{name}": array for name, array in made.items()}})
+    ports = fed(part, part.graphs[0])
+    arrays: dict[str, Array] = {}
+    for k, size in enumerate((1, 2)):
+        inputs = {port.name: _drawn(draw, port, size) for port in ports}
+        for side, each in {"in": inputs, "out": FUNCTIONS[part.name](inputs)}.items():
+            arrays |= {f"{k}.{side}.{name}": array for name, array in each.items()}
+    return npz(arrays)
 
 
 def samples(stand_in: StandIn) -> bytes:
@@ -68,18 +69,8 @@ def samples(stand_in: StandIn) -> bytes:
     )
 
 
-def _drawn(draw: np.random.Generator, port: Port) -> Array:
-    sizes = [axis.high if axis.static else 1 for axis in port.axes]
+def _drawn(draw: np.random.Generator, port: Port, size: int) -> Array:
+    sizes = [axis.high if axis.static else size for axis in port.axes]
     if port.dtype == "int64":
         return np.zeros(sizes, np.int64)
     return draw.normal(size=sizes).astype(port.dtype)
-
-
-def _seal(value: object, contents: Mapping[str, bytes]) -> None:
-    """Put true sizes and digests into every record of a file."""
-    if isinstance(value, dict) and "sha256" in value:
-        content = contents[value["path"]]
-        value.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    children = value.values() if isinstance(value, dict) else value
-    for child in children if isinstance(children, Iterable) and not isinstance(value, str) else ():
-        _seal(child, contents)

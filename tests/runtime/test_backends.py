@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,63 +9,19 @@ import pytest
 from numpy.typing import NDArray
 
 from edgespark.runtime import device
-from edgespark.runtime.backends import BACKENDS, Program, Session, backend
+from edgespark.runtime.backends import BACKENDS, Session, backend
 from edgespark.runtime.device import DEVICES, check_packages, device_named
 from edgespark.runtime.errors import BundleError, DeviceError, InputError, UsageError
+from tests.runtime.graphs import NEW, PAST, WIDTH, X, graph, ones, program
+from tests.runtime.stand_in import port
 
 onnx = pytest.importorskip("onnx")
 Array = NDArray[Any]
-WIDTH = 4
-
-
-def graph(location: str = "") -> bytes:
-    """Return a graph of a decoder's form: total = sum of (past, x + bias), new = x + bias."""
-    helper, real = onnx.helper, onnx.TensorProto.FLOAT
-    bias = onnx.numpy_helper.from_array(np.arange(WIDTH, dtype=np.float32), "bias")
-    if location:
-        onnx.external_data_helper.set_external_data(bias, location)
-        bias.data_location = onnx.TensorProto.EXTERNAL
-        bias.ClearField("raw_data")
-    nodes = [
-        helper.make_node("Add", ["x", "bias"], ["new"]),
-        helper.make_node("Concat", ["past", "new"], ["all"], axis=0),
-        helper.make_node("ReduceSum", ["all"], ["total"], keepdims=0),
-    ]
-    made = helper.make_graph(
-        nodes,
-        "sums",
-        [
-            helper.make_tensor_value_info("x", real, ["sequence", WIDTH]),
-            helper.make_tensor_value_info("past", real, ["past", WIDTH]),
-        ],
-        [
-            helper.make_tensor_value_info("total", real, []),
-            helper.make_tensor_value_info("new", real, ["sequence", WIDTH]),
-        ],
-        [bias],
-    )
-    opset = [helper.make_opsetid("", 18)]
-    model = helper.make_model(made, opset_imports=opset, ir_version=9)
-    return bytes(model.SerializeToString())
-
-
-def program(content: bytes) -> Program:
-    return Program(
-        where="graphs/sums.onnx",
-        graph=content,
-        folder=None,
-        inputs=("x", "past"),
-        outputs=("total", "new"),
-    )
 
 
 @pytest.fixture
 def session() -> Session:
     return backend("onnxruntime").open_session(program(graph()))
-
-
-def ones(*shape: int) -> Array:
-    return np.ones(shape, np.float32)
 
 
 def test_every_backend_of_the_table_can_be_imported_and_opens_sessions() -> None:
@@ -161,9 +116,18 @@ def test_an_operator_that_this_onnxruntime_lacks_is_a_device_error() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"inputs": ("x", "past", "mask")}, "promises input 'mask'; the graph has x, past"),
-        ({"outputs": ("hidden",)}, "promises output 'hidden'; the graph has total, new"),
-        ({"inputs": ("x",)}, "wants input 'past', which the manifest does not name"),
+        ({"inputs": (X, PAST, port("m"))}, "promises input 'm'; the graph has x, past"),
+        ({"outputs": (port("hidden"),)}, "promises output 'hidden'; the graph has total, new"),
+        ({"inputs": (X,)}, "wants input 'past', which the manifest does not name"),
+        (
+            {"inputs": (port("x", "sequence", WIDTH, dtype="float16"), PAST)},
+            "input 'x' as float16 .*; the graph has tensor.float. .'sequence', 4.",
+        ),
+        ({"inputs": (port("x", "sequence"), PAST)}, "input 'x' as float32"),
+        ({"inputs": (port("x", "sequence", WIDTH + 1), PAST)}, r"sequence 0…999, axis1 5\]; the"),
+        ({"inputs": (port("x", "sequence", "width"), PAST)}, r"width 0…999\]; the graph has"),
+        ({"outputs": (port("total", 1), NEW)}, "output 'total' as float32"),
+        ({"outputs": (port("new", 1, 1),)}, "output 'new' as float32"),
     ],
 )
 def test_ports_that_differ_from_the_manifest_are_a_broken_bundle(
@@ -173,13 +137,9 @@ def test_ports_that_differ_from_the_manifest_are_a_broken_bundle(
         backend("onnxruntime").open_session(replace(program(graph()), **change))
 
 
-def test_external_data_is_found_in_the_folder_that_was_verified(tmp_path: Path) -> None:
-    (tmp_path / "sums.data").write_bytes(np.full(WIDTH, 9, np.float32).tobytes())
-    opened = backend("onnxruntime").open_session(
-        replace(program(graph("sums.data")), folder=tmp_path)
-    )
-    made = opened.run({"x": ones(1, WIDTH), "past": ones(0, WIDTH)})
-    assert made["new"].tolist() == [[10.0] * WIDTH]
+def test_an_axis_that_the_graph_leaves_open_may_be_static_in_the_manifest() -> None:
+    inputs = (port("x", 1, WIDTH), port("past", 0, WIDTH))
+    backend("onnxruntime").open_session(replace(program(graph()), inputs=inputs))
 
 
 def test_a_failing_run_says_nothing_on_stderr_itself(
@@ -191,10 +151,12 @@ def test_a_failing_run_says_nothing_on_stderr_itself(
     assert capfd.readouterr() == ("", "")
 
 
-def test_auto_is_the_cpu_which_widens_fp16_only() -> None:
+def test_auto_is_the_cpu_which_cannot_measure_fp16() -> None:
     chosen = device_named("auto")
     assert chosen is DEVICES["cpu"]
-    assert (chosen.how("fp32"), chosen.how("fp16")) == ("native", "widened")
+    assert (chosen.how("fp32"), chosen.how("int8")) == ("native", "native")
+    with pytest.raises(DeviceError, match="cpu computes fp16 in float32, which proves nothing"):
+        chosen.how("fp16")
 
 
 @pytest.mark.parametrize("name", ["cuda", "tensorrt"])

@@ -1,6 +1,7 @@
 """The files of a bundle: what is opened, what is refused, and that it says why."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -155,6 +156,59 @@ def test_a_flipped_byte_in_any_file_is_told(path: str, root: Path) -> None:
         with pytest.raises(BundleError, match="was changed: its SHA-256 is"):
             use(file)
     assert [each for each in bundle.problems() if path not in each] == []
+
+
+@pytest.mark.parametrize(
+    "flip",
+    [('"mean": 90.0', '"mean": 90.5'), ('"hand-made"', '"hand-Made"'), (' "name"', '  "name"')],
+)
+def test_a_change_in_the_manifest_is_told_before_its_fields_are_judged(
+    flip: tuple[str, str], root: Path
+) -> None:
+    path = root / "manifest.json"
+    path.write_text(path.read_text().replace(*flip, 1))
+
+    (told,) = refusal(root).problems
+    assert told.startswith("was changed or damaged: its SHA-256 is ")
+
+
+def test_a_flipped_bit_in_any_byte_of_the_manifest_is_told(root: Path) -> None:
+    path = root / "manifest.json"
+    honest = path.read_bytes()
+    for place in [*range(0, len(honest), 61), *range(len(honest) - 90, len(honest))]:
+        content = bytearray(honest)
+        content[place] ^= 1 << place % 8
+        path.write_bytes(content)
+        refusal(root)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text[: text.rindex(",")] + "}",
+        lambda text: text.rstrip().rstrip("}") + ', "name2": ""}',
+        lambda text: re.sub(r'[0-9a-f]{64}"\s*}\s*$', '"}', text),
+        lambda text: text.rstrip() + " " * 2000,
+    ],
+    ids=["none", "not the last", "empty", "far from the end"],
+)
+def test_a_manifest_without_a_digest_at_its_end_is_damaged(
+    change: Callable[[str], str], root: Path
+) -> None:
+    path = root / "manifest.json"
+    path.write_text(change(path.read_text()))
+
+    assert refusal(root).problems == (
+        "was changed or damaged: "
+        "its last field is not sha256, its own digest in 64 hexadecimal digits",
+    )
+
+
+def test_a_bundle_that_was_resealed_is_whole(root: Path) -> None:
+    (root / "card.md").write_bytes(b"another card")
+    bundles.reseal(root)
+
+    assert Bundle.open(root).problems() == []
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 5000])

@@ -202,7 +202,8 @@ def test_progress_is_drawn_on_a_terminal_or_when_asked_and_nowhere_else() -> Non
         (io.StringIO(), True, True),
         (Terminal(), False, True),
     ):
-        assert list(track("abc", "work", 3, asked=asked, stream=stream)) == list("abc")
+        with track("abc", "work", 3, asked=asked, stream=stream) as shown:
+            assert list(shown) == list("abc")
         assert ("3/3" in stream.getvalue()) is drawn
         assert stream.getvalue().endswith("\n") is drawn
 
@@ -213,7 +214,30 @@ def test_progress_ends_its_line_when_the_work_fails() -> None:
         raise ValueError("spent")
 
     stream = Terminal()
-    with pytest.raises(ValueError, match="spent"):
-        list(track(work(), "work", 2, stream=stream))
+    with pytest.raises(ValueError, match="spent"), track(work(), "work", 2, stream=stream) as shown:
+        list(shown)
     assert "1/2" in stream.getvalue()
     assert stream.getvalue().endswith("\n")
+
+
+def test_progress_ends_its_line_before_an_error_of_its_reader_is_told() -> None:
+    stream = Terminal()
+    try:
+        with track("ab", "work", 2, stream=stream) as shown:
+            for _ in shown:
+                raise ValueError("unreadable")  # noqa: TRY301 as a command's work would
+    except ValueError as error:
+        stream.write(f"error: {error}\n")  # while the traceback still holds all that was running
+    assert stream.getvalue().endswith("0/2\nerror: unreadable\n")
+
+
+@pytest.mark.parametrize("command", [["verify"], ["inspect", "--hash"]])
+def test_hashing_is_shown_and_its_line_ends_before_the_error(
+    command: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = next(folder.rglob("*.onnx"))
+    changed.write_bytes(changed.read_bytes()[:-1] + b"?")
+    assert main([*command, str(folder), "--progress"]) == BundleError.exit_code
+    bar, *told = capsys.readouterr().err.splitlines()[-2:]
+    assert "hash [" in bar
+    assert told[0].startswith("edgespark: error: ")

@@ -16,6 +16,7 @@ from edgespark.runtime.imagery import pixels
 from edgespark.runtime.preprocessing import Imagery
 from tests.runtime.scenes import SIZE, band, imagery, ramp
 
+doubted = pytest.mark.filterwarnings("ignore:.*are outside what the model expects")
 stretched = pytest.mark.filterwarnings("ignore:.*are distorted")
 
 
@@ -25,6 +26,7 @@ def made(
     return pixels(grid_from_array(array, raster or Raster("array"), record), record)
 
 
+@doubted
 def test_samples_are_scaled_then_cut_then_normalised() -> None:
     first = band("a", scale=0.5, offset=-1.0, low=0.0, high=10.0, mean=4.0, std=2.0)
     record = imagery(1, bands=(first,), rows=1, columns=3)
@@ -34,6 +36,7 @@ def test_samples_are_scaled_then_cut_then_normalised() -> None:
     assert valid == 1.0
 
 
+@doubted
 @stretched
 def test_the_mean_is_taken_before_the_cut() -> None:
     record = imagery(1, bands=(band("a", low=0.0, high=10.0),), rows=1, columns=1)
@@ -48,6 +51,7 @@ def test_decibel_bands_are_averaged_as_power() -> None:
     assert array.item() == pytest.approx(10 * np.log10((0.1 + 0.01) / 2))
 
 
+@doubted
 def test_decibels_out_of_this_world_are_cut_and_not_lost() -> None:
     record = imagery(1, bands=(band("vv", low=-50, high=30),), decibel=True, rows=2, columns=1)
     array, _ = made(np.array([[[-9e4], [9e4]]]), record)
@@ -169,6 +173,39 @@ def test_a_slightly_distorted_raster_does_not_warn() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         made(ramp(1, 12)[:, :, :8], imagery(1))
+
+
+@pytest.mark.parametrize(
+    ("record", "values", "named"),
+    [
+        ({"scale": 1e-4, "low": 0.0, "high": 1.6}, [[-9, -9], [1, 17000]], "a are"),
+        ({"scale": -2.0, "low": 0.0, "high": 8.0}, [[-5, -5], [-5, 0]], "a are"),
+        ({"low": 0.0, "high": 8.0}, [[9, 9], [9, 3]], "a, b are"),
+    ],
+)
+def test_a_band_in_another_unit_warns_where_most_of_it_is_outside_its_range(
+    record: dict[str, Any], values: list[list[int]], named: str
+) -> None:
+    bands = (band("a", **record), band("b", high=8.0 if "b" in named else 1e6))
+    wanted = imagery(2, bands=bands, rows=2, columns=2, unit="reflectance")
+    array = np.array([values, values], np.int16)
+    with pytest.warns(EdgesparkWarning, match=f"most samples of {named} .*are they reflectance"):
+        made(array, wanted)
+
+
+def test_half_of_a_band_outside_its_range_and_what_is_masked_there_do_not_warn() -> None:
+    record = imagery(1, bands=(band("a", low=0.0, high=9.0),), rows=2, columns=2, nodata=99)
+    made(np.array([[[10, 10], [9, 0]]], np.int16), record)
+    made(np.array([[[10, 99], [99, 0]]], np.int16), record)
+
+
+def test_power_that_is_given_as_decibels_warns() -> None:
+    vh = band("vh", low=-40.0, high=10.0, mean=-18.6, std=4.6)
+    record = imagery(1, bands=(vh,), decibel=True, unit="backscatter in dB", rows=2, columns=2)
+    power = np.array([[[0.02, 0.01], [0.3, 0.005]]])
+    with pytest.warns(EdgesparkWarning, match="samples of vh .*are they backscatter in dB"):
+        made(power, record)
+    made(10 * np.log10(power), record)
 
 
 def test_a_large_file_is_never_held_whole(tmp_path: Path) -> None:

@@ -94,4 +94,4 @@ def test_a_name_cannot_steer_the_terminal(root: Path) -> None:
     bundles.write_manifest(root, bundles.manifest() | {"name": "a\x1b[2J\nb"})
 
     assert "\x1b" not in render(describe(Bundle.open(root)))
-    assert render(describe(Bundle.open(root))).startswith("a�[2J�b (")
+    assert render(describe(Bundle.open(root))).startswith("a\\x1b[2J\\nb (")

@@ -132,7 +132,7 @@ def test_no_manifest_makes_the_reader_raise(changes: list[tuple[int, Any]]) -> N
         container, key = found[index % len(found)]
         container[key] = new
 
-    made, problems = bundle._judged(json.dumps(value).encode())
+    made, problems = bundle._judged(bundles.sealed(value))
 
     assert made is not None or problems
     if made is not None and not problems:
@@ -147,7 +147,7 @@ def test_no_swap_of_two_values_makes_the_reader_raise(data: st.DataObject) -> No
     (one, a), (other, b) = (found[data.draw(st.integers(0, PLACES - 1))] for _ in range(2))
     one[a], other[b] = copy.deepcopy(other[b]), copy.deepcopy(one[a])
 
-    made, problems = bundle._judged(json.dumps(value).encode())
+    made, problems = bundle._judged(bundles.sealed(value))
 
     assert made is not None or problems
 

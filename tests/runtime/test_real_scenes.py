@@ -4,10 +4,11 @@ import itertools
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from edgespark.runtime import Spark, load
+from edgespark.runtime import EdgesparkWarning, Spark, load
 from edgespark.runtime.cli import main
 
 TERRAMESH = Path(__file__).parents[3] / "shared" / "data" / "terramesh"
@@ -31,7 +32,7 @@ def spark(tiny: Path) -> Spark:
 def test_a_real_scene_has_an_answer_and_valid_scores(
     place: Path, names: tuple[str, ...], spark: Spark
 ) -> None:
-    given = {name: place / FILES[name] for name in names}
+    given: dict[str, Any] = {name: place / FILES[name] for name in names}
     answer = spark.generate("What is in this scene?", **given)
     scores = spark.classify(**given)
     assert answer
@@ -51,3 +52,13 @@ def test_the_command_line_gives_one_document(
     told = json.loads(capsys.readouterr().out)
     assert told["answer"]
     assert set(told) >= {"answer", "scores", "device", "precision", "stages"}
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+def test_power_that_is_given_for_decibels_is_told(place: Path, spark: Spark) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="the extra [geo] is not installed")
+    with rasterio.open(place / FILES["sar"]) as file:
+        decibels = file.read()
+    spark.embed(sar=decibels)
+    with pytest.warns(EdgesparkWarning, match="are they backscatter in dB"):
+        spark.embed(sar=10 ** (decibels / 10))

@@ -1,5 +1,6 @@
 """What a Spark refuses: values that cannot be, in words that say what to do."""
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from edgespark.runtime import (
     UsageError,
     load,
 )
+from edgespark.runtime._check import RESERVED_MODALITIES
 from tests.runtime.stand_in import CONTEXT, StandIn
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
@@ -63,6 +65,12 @@ def test_values_that_cannot_be_are_wrong_use_and_run_nothing(
     assert stand_in.sessions == {}
 
 
+def test_a_prompt_that_cannot_fit_is_refused_before_an_input_is_read(stand_in: StandIn) -> None:
+    with pytest.raises(UsageError, match=r"take at least \d+ positions, the context holds"):
+        stand_in.spark().generate("a" * CONTEXT, rgb="nowhere.tif")
+    assert stand_in.sessions == {}
+
+
 def test_a_prompt_may_fill_the_context_to_its_last_position(spark: Spark) -> None:
     spark.generate("a" * (CONTEXT - FRAME - 4), max_tokens=4)
     assert spark.stats.prompt_tokens == CONTEXT - 4
@@ -82,6 +90,13 @@ def test_an_unknown_modality_names_the_near_one_and_all(
 ) -> None:
     with pytest.raises(UnknownModality, match=r"'rgbb' \(did you mean 'rgb'\?\).*language"):
         call(spark)
+
+
+def test_no_modality_can_be_named_as_a_keyword_of_generate() -> None:
+    parameters = inspect.signature(Spark.generate).parameters.values()
+    assert [each.name for each in parameters if each.kind is each.VAR_KEYWORD] == ["modalities"]
+    taken = [each.name for each in parameters if each.kind is not each.VAR_KEYWORD]
+    assert taken == ["self", *RESERVED_MODALITIES]
 
 
 def test_a_modality_called_self_is_just_another_unknown_one(spark: Spark) -> None:

@@ -3,12 +3,16 @@
 import io
 import json
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgespark.runtime.cli import main
+from edgespark.runtime.wording import printable
+from tests.runtime.on_disk import write
+from tests.runtime.stand_in import StandIn
 
 
 def printed(arguments: list[str]) -> str:
@@ -68,18 +72,56 @@ def test_without_a_prompt_the_bundle_asks_its_own_question_and_says_so(
     assert main(["run", str(folder), "--input", f"rgb={image}"]) == 0
     out, err = capsys.readouterr()
     assert "'What is here?'" in err
-    assert "water" in out
-    assert "decoder.prefill" in out
     assert "total" in out
+
+
+def test_the_times_stand_first_then_the_scores_and_the_answer_last(
+    folder: Path, image: Path
+) -> None:
+    given = ["run", str(folder), "--input", f"rgb={image}", "--prompt", "what?"]
+    times, scores, answer = printed(given).split("\n\n")
+    assert times.startswith("fp32 on cpu:\n")
+    assert "decoder.prefill" in times
+    assert "water" in scores
+    spoken = json.loads(printed([*given, "--json"]))["answer"]
+    assert answer == printable(spoken, keep="\n") + "\n"
 
 
 def test_an_input_without_a_head_gives_the_answer_alone(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["run", str(folder), "--input", "language=a note", "--prompt", "?", "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
+    out, err = capsys.readouterr()
+    made = json.loads(out)
     assert made["scores"] is None
     assert made["answer"]
+    assert err.count("\n") == 1
+    assert "no scores: language has no classification head" in err
+
+
+def test_heads_with_other_labels_give_the_answer_and_a_line_why_there_are_no_scores(
+    folder: Path, stand_in: StandIn, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = stand_in.manifest.route("sar").head
+    assert head is not None
+    other = replace(head, labels=("ship", "sea", "ice"))
+    routes = [
+        replace(route, head=other) if route.modality == "sar" else route
+        for route in stand_in.manifest.routes
+    ]
+    stand_in.manifest = replace(stand_in.manifest, routes=tuple(routes))
+    bundle = write(stand_in, folder.with_name("other"))
+    np.save(image.with_name("sar.npy"), np.ones((2, 4, 4), np.float32))
+    inputs = ["--input", f"rgb={image}", "--input", f"sar={image.with_name('sar.npy')}"]
+    assert main(["run", str(bundle), *inputs, "--prompt", "?", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["scores"] is None
+    assert "no scores: the heads of rgb and sar have different labels" in err
+
+
+def test_a_prompt_alone_expects_no_scores(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", str(folder), "--prompt", "?"]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_the_choices_of_generation_reach_it(

@@ -70,7 +70,8 @@ def test_a_draw_is_always_in_the_nucleus(
     sampling = Sampling(temperature=temperature, top_p=top_p, seed=9)
     ids, _ = nucleus(logits, sampling)
     assert chooser(sampling)(logits) in ids
-    assert logits.argmax() in ids or logits[ids[0]] == logits.max()
+    # logits closer than float64 can tell as probabilities are equally likely
+    assert logits.argmax() in ids or logits[ids[0]] == pytest.approx(logits.max(), rel=0)
 
 
 @pytest.mark.parametrize(

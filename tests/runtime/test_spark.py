@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgespark.runtime import Spark, UsageError, load
+from edgespark.runtime import DeviceError, Spark, UsageError, load
 from edgespark.runtime.chain import KEPT
 from edgespark.runtime.manifest import Manifest, Route
-from tests.runtime.stand_in import BEGIN, LABELS, StandIn, score
+from edgespark.runtime.stats import Record
+from tests.runtime.stand_in import BEGIN, LABELS, WIDTH, StandIn, port, score
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
 SAR = RGB[:2]
@@ -29,6 +30,15 @@ def with_route(manifest: Manifest, modality: str, **changes: Any) -> Manifest:  
         return replace(route, **changes) if route.modality == modality else route
 
     return replace(manifest, routes=tuple(map(changed, manifest.routes)))
+
+
+def with_static_bridge(manifest: Manifest, latents: int = 2) -> Manifest:
+    tokens = port("tokens", "batch", latents, WIDTH)
+    changed = [
+        replace(part, outputs=(tokens,)) if part.name == "bridge" else part
+        for part in manifest.parts
+    ]
+    return replace(manifest, parts=tuple(changed))
 
 
 def log_softmax(logits: Array) -> Array:
@@ -155,6 +165,46 @@ def test_a_modality_is_run_once_for_the_same_content_and_again_for_another(
     assert len(stand_in.sessions["encoder_rgb"].calls) == 2
 
 
+def test_a_parts_outputs_are_allocated_once_and_results_do_not_change_with_the_next_run(
+    stand_in: StandIn,
+) -> None:
+    stand_in.manifest = with_static_bridge(stand_in.manifest)
+    spark = stand_in.spark()
+    given = spark.embed(rgb=RGB)
+    before = given.copy()
+    kept = spark._model.chain.tokens("rgb", RGB, Record())
+    other = spark.embed(rgb=RGB + 1)
+    assert (other != before).any()
+    assert (given == before).all()
+    assert (kept == before).all()
+    assert (spark.embed(rgb=RGB) == before).all()
+    assert spark.stats.cached == ("rgb",)
+    for part in ("encoder_rgb", "bridge"):
+        first, second = (outputs["tokens"] for _, outputs in stand_in.sessions[part].calls)
+        assert first is second
+
+
+def test_an_output_of_no_known_shape_is_left_to_the_backend(stand_in: StandIn) -> None:
+    stand_in.spark().embed(rgb=RGB)
+    assert stand_in.sessions["bridge"].calls[0][1] == {}
+
+
+def test_the_sequence_is_put_together_in_the_same_memory_each_time(stand_in: StandIn) -> None:
+    spark = stand_in.spark()
+    answer = spark.generate("hello", rgb=RGB, max_tokens=4)
+    spark.generate("hi", sar=SAR, max_tokens=1)
+    assert spark.generate("hello", rgb=RGB, max_tokens=4) == answer
+    calls = [inputs["inputs_embeds"] for inputs, _ in stand_in.sessions["decoder"].calls]
+    prefills = [each for each in calls if each.shape[1] > 1]
+    assert len({each.ctypes.data for each in prefills}) == 1 < len(prefills)
+
+
+def test_a_part_whose_outputs_do_not_fit_the_memory_is_told_by_name(stand_in: StandIn) -> None:
+    stand_in.manifest = with_static_bridge(stand_in.manifest, 1 << 60)
+    with pytest.raises(DeviceError, match=r"part 'bridge': its output 'tokens' .* memory"):
+        stand_in.spark().embed(rgb=RGB)
+
+
 def test_only_the_last_few_results_are_kept(stand_in: StandIn) -> None:
     spark = stand_in.spark()
     for i in range(KEPT + 1):
@@ -191,7 +241,9 @@ def test_stats_tell_what_ran_and_how_much(spark: Spark) -> None:
     assert stats.precisions["decoder"] == "fp32"
     assert stats.valid == {"rgb": 0.75}
     assert 1 <= stats.new_tokens <= 5
-    assert {"prepare.rgb", "encoder_rgb", "bridge", "decoder.prefill"} <= set(stats.stages)
+    ran = ["tokenise", "prepare.rgb", "load.encoder_rgb", "encoder_rgb", "load.bridge", "bridge"]
+    ran += ["load.embedder", "embedder", "assemble", "load.decoder", "decoder.prefill"]
+    assert list(stats.stages) == [*ran, "decoder.steps"]
     assert all(ms >= 0 for ms in stats.stages.values())
 
 
@@ -210,3 +262,16 @@ def test_the_real_bundle_answers_and_streams_the_same(tiny: Path) -> None:
     stream = spark.generate(question, rgb=image, max_tokens=16, stream=True)
     assert "".join(stream) == answer
     assert math.isclose(sum(spark.classify(rgb=image).values()), 1)
+
+
+def test_the_real_bundle_keeps_each_result_apart(tiny: Path) -> None:
+    spark = load(tiny)
+    with np.load(tiny / "samples" / "rgb.npz") as samples:
+        first, second = samples["input"][:2]
+    before = spark.embed(rgb=first)
+    assert (spark.embed(rgb=second) != before).any()
+    assert (spark.embed(rgb=first) == before).all()
+    assert spark.stats.cached == ("rgb",)
+    spark.drop()
+    assert (spark.embed(rgb=first) == before).all()
+    assert spark.stats.cached == ()

@@ -10,9 +10,9 @@ from tokenizers import decoders, models
 
 from edgespark.runtime.errors import BundleError
 from edgespark.runtime.tokens import Text, Tokenizer
-from tests.runtime.stand_in import tokenizer_bytes
+from tests.runtime.stand_in import BEGIN, END, VOCABULARY, tokenizer_bytes
 
-TOKENIZER = Tokenizer(tokenizer_bytes(), "tokenizer.json")
+TOKENIZER = Tokenizer(tokenizer_bytes(), "tokenizer.json", VOCABULARY)
 
 
 def pieces(ids: Sequence[int], stop: tuple[str, ...] = ()) -> list[str]:
@@ -48,7 +48,7 @@ def test_special_tokens_leave_no_text() -> None:
 @pytest.mark.parametrize("data", [b"", b"{}", b"\xff", b'{"version": "1.0"}'])
 def test_bytes_that_are_no_tokenizer_are_a_broken_bundle(data: bytes) -> None:
     with pytest.raises(BundleError, match=r"tokenizer\.json: no tokenizer"):
-        Tokenizer(data, "tokenizer.json")
+        Tokenizer(data, "tokenizer.json", VOCABULARY)
 
 
 def test_a_character_is_shown_when_its_last_byte_has_come() -> None:

@@ -1,7 +1,7 @@
 """One call at a time: streams, threads, and who has to wait."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -74,14 +74,68 @@ def test_a_thread_that_waits_is_told_when_a_stream_takes_the_turn(spark: Spark) 
 
     def wait() -> None:
         try:
-            turns.take()
+            turns.take("waiting")
         except UsageError as error:
             errors.append(error)
 
-    turns.take()
+    turns.take("streaming")
     thread = threading.Thread(target=wait)
     thread.start()
     turns.keep()
     thread.join(5)
     assert not thread.is_alive()
     assert len(errors) == 1
+
+
+def test_an_interrupt_while_a_turn_is_taken_leaves_the_spark_free(
+    spark: Spark, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taking = spark._turns.take
+
+    def interrupted(owner: object) -> None:
+        taking(owner)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(spark._turns, "take", interrupted)
+    for call in (lambda: spark.generate("hi"), lambda: spark.classify(rgb=RGB)):
+        with pytest.raises(KeyboardInterrupt):
+            call()
+    monkeypatch.undo()
+    assert spark.generate("hi", max_tokens=2)
+
+
+def test_a_turn_is_given_back_only_by_the_one_who_has_it(spark: Spark) -> None:
+    spark._turns.take("first")
+    spark._turns.free("second")
+    waits = threading.Thread(target=lambda: spark.generate("hi", max_tokens=1), daemon=True)
+    waits.start()
+    waits.join(0.05)
+    assert waits.is_alive()
+    spark._turns.free("first")
+    waits.join(5)
+    assert not waits.is_alive()
+
+
+def test_a_stream_may_be_closed_by_another_thread_while_it_makes_a_piece(
+    stand_in: StandIn,
+) -> None:
+    honest, running, go_on = stand_in.functions["decoder"], threading.Event(), threading.Event()
+
+    def slow(given: Any) -> dict[str, Array]:  # noqa: ANN401 the arrays of a session
+        running.set()
+        assert go_on.wait(5)
+        return honest(given)
+
+    stand_in.functions["decoder"] = slow
+    spark = stand_in.spark()
+    stream = spark.generate("hi", max_tokens=8, stream=True)
+    with ThreadPoolExecutor(2) as pool:
+        piece = pool.submit(next, stream)
+        assert running.wait(5)
+        closed = pool.submit(stream.close)
+        assert wait([closed], 0.05).not_done
+        go_on.set()
+        assert closed.result(5) is None
+        assert piece.result(5)
+    assert list(stream) == []
+    assert spark.generate("hi", max_tokens=2)

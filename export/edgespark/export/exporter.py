@@ -33,8 +33,8 @@ def export(blueprint: Blueprint, out: Path, *, replace: bool) -> Bundle:
     further from its module than LIMIT. Whatever happens, `out` is the old bundle or the new one.
     """
     with pack(out, replace=replace) as draft:
-        stages = track(blueprint.stages, "export", len(blueprint.stages))
-        made = [_part(stage, draft) for stage in stages]
+        with track(blueprint.stages, "export", len(blueprint.stages)) as stages:
+            made = [_part(stage, draft) for stage in stages]
         parts, parity = zip(*made, strict=True)
         return draft.finish(_manifest(blueprint, draft, parts, parity))
 
@@ -45,9 +45,8 @@ def _part(stage: Stage, draft: Draft) -> tuple[Part, Measurement]:
     program = Program(
         where=file.path,
         graph=graph,
-        folder=None,
-        inputs=tuple(port.name for port in stage.fed),
-        outputs=tuple(port.name for port in stage.given),
+        inputs=stage.fed,
+        outputs=stage.given,
     )
     session = backend("onnxruntime").open_session(program)
     found = compare(stage, session)
@@ -59,11 +58,11 @@ def _part(stage: Stage, draft: Draft) -> tuple[Part, Measurement]:
         graphs=(Graph(precision="fp32", file=file, states=stage.states, limit=LIMIT),),
         reference=draft.add(f"reference/{stage.name}.npz", npz(found.reference)),
     )
-    fed = {port.name: found.reference[f"in.{port.name}"] for port in stage.fed}
+    fed = {port.name: found.reference[f"0.in.{port.name}"] for port in stage.fed}
     took = median_ms(session, fed)
     session.close()
     measured = Measurement(
-        part=stage.name, precision="fp32", error=found.error, ms=took, how="onnxruntime cpu"
+        part=stage.name, precision="fp32", error=found.error, ms=took, backend="onnxruntime cpu"
     )
     return part, measured
 

@@ -14,7 +14,7 @@ class Stage:
     `module` takes one tensor per input port, then one list of the past states where there are any;
     it gives one tensor per output port, then the new states. `probes` are inputs by port name:
     the graph is traced with the first (every dynamic axis at 2 or more there) and compared with
-    the module on all; the first becomes the bundle's reference.
+    the module on all; all become the bundle's reference.
     """
 
     name: str

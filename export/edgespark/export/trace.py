@@ -26,7 +26,10 @@ Arrays = dict[str, NDArray[np.generic]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parity:
-    """How far a graph is from its module: `error` in standard deviations, over all probes."""
+    """How far a graph is from its module: `error` in standard deviations, over all probes.
+
+    `reference` holds each probe K and what the module gave: `K.in.PORT` and `K.out.PORT`.
+    """
 
     error: float
     reference: Arrays
@@ -54,7 +57,7 @@ class _Flat(nn.Module):
 def trace(stage: Stage) -> bytes:
     """Trace the stage into ONNX at opset 18, its dynamic axes named as in its ports.
 
-    Raises GraphError where the result is not plain, valid ONNX.
+    Raises CheckError where the result is not plain, valid ONNX.
     """
     example = tuple(stage.probes[0][port.name] for port in stage.fed)
     dims = {
@@ -98,8 +101,9 @@ def compare(stage: Stage, session: Session) -> Parity:
 
     Raises CheckError where any output differs by more than LIMIT standard deviations.
     """
-    worst, first = 0.0, None
-    for probe in stage.probes:
+    worst = 0.0
+    kept: Arrays = {}
+    for k, probe in enumerate(stage.probes):
         fed = {name: tensor.numpy() for name, tensor in probe.items()}
         wanted = reference(stage, probe)
         got = session.run(fed)
@@ -111,13 +115,9 @@ def compare(stage: Stage, session: Session) -> Parity:
                 f"{errors[name]:.2e} standard deviations; at most {LIMIT:.0e} is allowed"
             )
         worst = max(worst, errors[name])
-        first = first or _named(fed, wanted)
-    return Parity(error=worst, reference=first or {})
-
-
-def _named(fed: Arrays, wanted: Arrays) -> Arrays:
-    inputs = {f"in.{name}": array for name, array in fed.items()}
-    return inputs | {f"out.{name}": array for name, array in wanted.items()}
+        for side, arrays in (("in", fed), ("out", wanted)):
+            kept |= {f"{k}.{side}.{name}": array for name, array in arrays.items()}
+    return Parity(error=worst, reference=kept)
 
 
 @contextmanager

@@ -55,13 +55,14 @@ def train(model: AllSpark, writer: Writer, scenes: Scenes, schedule: Schedule) -
     )
     averaged = copy.deepcopy(model)
     draws = itertools.islice(batches(rng, len(scenes), schedule.size), schedule.steps)
-    for step, rows in enumerate(track(draws, "train", schedule.steps, asked=True)):
-        view = turned(scenes, rng)
-        talks = [dialogue(rng, int(label)) for label in scenes.label[rows]]
-        drawn = batch(view, rows, subsets(TINY.modalities, rng), talks)
-        update(model, optimiser, objective(model, writer, drawn, rng))
-        pace.step()
-        follow(averaged, model, min(schedule.average, step / (step + 10)))
+    with track(draws, "train", schedule.steps, asked=True) as shown:
+        for step, rows in enumerate(shown):
+            view = turned(scenes, rng)
+            talks = [dialogue(rng, int(label)) for label in scenes.label[rows]]
+            drawn = batch(view, rows, subsets(TINY.modalities, rng), talks)
+            update(model, optimiser, objective(model, writer, drawn, rng))
+            pace.step()
+            follow(averaged, model, min(schedule.average, step / (step + 10)))
     return averaged.eval()
 
 

@@ -1,10 +1,11 @@
 """Cross-field checks of a manifest: what no single record can see, told with its JSON path."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import PurePosixPath
 
 from edgespark.runtime import _check_chain
 from edgespark.runtime._check_parts import known, twice
-from edgespark.runtime.manifest import File, Head, Manifest, Part, Route
+from edgespark.runtime.manifest import File, Graph, Head, Manifest, Part, Route
 from edgespark.runtime.preprocessing import Text
 
 DEVICES = ("cpu", "cuda", "tensorrt")
@@ -32,7 +33,7 @@ def problems(manifest: Manifest) -> list[str]:
         *_language(manifest),
         *_variants(manifest),
         *_samples(manifest),
-        *_parity(manifest),
+        *_evidence(manifest),
     ]
 
 
@@ -75,6 +76,15 @@ def _part_names(at: str, part: Part) -> Iterator[str]:
     for i, graph in enumerate(part.graphs):
         if graph.limit <= 0:
             yield f"{at}.graphs[{i}].limit: {graph.limit} must be positive"
+        yield from _beside(f"{at}.graphs[{i}].data", graph)
+
+
+def _beside(at: str, graph: Graph) -> Iterator[str]:
+    # a graph names its external weights relative to its own folder, and may not leave it
+    folder = PurePosixPath(graph.file.path).parent
+    for i, file in enumerate(graph.data):
+        if PurePosixPath(file.path).parent != folder:
+            yield f"{at}[{i}].path: {file.path!r} is not in the graph's own folder, {str(folder)!r}"
 
 
 def _paths(manifest: Manifest) -> Iterator[str]:
@@ -174,10 +184,19 @@ def _samples(manifest: Manifest) -> Iterator[str]:
             yield f"$.samples[{i}].modality: {known(each.modality, 'modality', modalities)}"
 
 
-def _parity(manifest: Manifest) -> Iterator[str]:
+def _evidence(manifest: Manifest) -> Iterator[str]:
     has = {part.name: [graph.precision for graph in part.graphs] for part in manifest.parts}
     for i, each in enumerate(manifest.evidence.parity):
         yield from _graph(f"$.evidence.parity[{i}]", each.part, each.precision, has)
+    modalities = [route.modality for route in manifest.routes]
+    variants = [variant.name for variant in manifest.variants]
+    for i, score in enumerate(manifest.evidence.scores):
+        at = f"$.evidence.scores[{i}]"
+        if score.modality not in modalities:
+            yield f"{at}.modality: {known(score.modality, 'modality', modalities)}"
+        for name in score.values:
+            if name not in variants:
+                yield f"{at}.values: {known(name, 'variant', variants)}"
 
 
 def _listed(names: Iterable[str]) -> str:

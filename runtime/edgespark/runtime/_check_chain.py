@@ -3,8 +3,17 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from edgespark.runtime._check_parts import known, of_part, spanned, typed
-from edgespark.runtime.manifest import Axis, Manifest, Part, Port, Role, Route
+from edgespark.runtime._check_parts import known, of_part, typed
+from edgespark.runtime.manifest import (
+    Axis,
+    Manifest,
+    Part,
+    Port,
+    Role,
+    Route,
+    part_and_port,
+)
+from edgespark.runtime.ports import spanned
 from edgespark.runtime.preprocessing import Imagery, Preprocessing, Text
 
 ROUTED: tuple[Role, ...] = ("encoder", "bridge", "embedder")
@@ -31,7 +40,7 @@ class _Fed:
         """Return the port that gives this array, or why there is none."""
         if "." not in name:
             return self.arrays.get(name) or known(name, "array of the preprocessing", self.arrays)
-        part, port = _part_and_port(name)
+        part, port = part_and_port(name)
         if part not in self.parts:
             return known(part, "part", self.parts)
         gives = {each.name: each for each in self.parts[part].outputs}
@@ -43,7 +52,7 @@ class _Fed:
 
     def target(self, name: str) -> Port | str:
         """Take note that this port is fed, and return it, or why it cannot be."""
-        part, port = _part_and_port(name)
+        part, port = part_and_port(name)
         if part not in self.parts:
             return known(part, "part", self.parts)
         if self.parts[part].role not in ROUTED:
@@ -59,7 +68,7 @@ class _Fed:
         """Give each input of a routed part that no wire feeds."""
         for part in dict.fromkeys(part for part, _ in sorted(self.ports)):
             names = [f"{part}.{each}" for each in self._inputs(part)]
-            yield from (name for name in names if _part_and_port(name) not in self.ports)
+            yield from (name for name in names if part_and_port(name) not in self.ports)
 
     def _inputs(self, part: str) -> dict[str, Port]:
         return {port.name: port for port in self.parts[part].inputs}
@@ -155,8 +164,3 @@ def _ids(text: Text) -> tuple[Port, ...]:
 
 
 GIVES: dict[type[Preprocessing], Callable[..., tuple[Port, ...]]] = {Imagery: _pixels, Text: _ids}
-
-
-def _part_and_port(name: str) -> tuple[str, str]:
-    part, _, port = name.partition(".")
-    return part, port

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from edgespark.runtime.manifest import Axis, DType, Graph, Part, Port, Role, State
+from edgespark.runtime.manifest import DType, Graph, Part, Port, Role, State
 
 FLOATS: tuple[DType, ...] = ("float32", "float16")
 STATE_RANK = 4
@@ -133,8 +133,3 @@ def known(name: str, what: str, names: Iterable[str]) -> str:
 def typed(port: Port) -> str:
     """Write a port as its dtype and the names of its axes."""
     return f"{port.dtype} [{', '.join(axis.name for axis in port.axes)}]"
-
-
-def spanned(axis: Axis) -> str:
-    """Write the sizes that an axis may take."""
-    return str(axis.low) if axis.static else f"{axis.low}…{axis.high}"

@@ -8,17 +8,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from edgespark.runtime import _check, _decode
+from edgespark.runtime import _check, _decode, _seal
 from edgespark.runtime.errors import BundleError, MissingInput
-from edgespark.runtime.manifest import DERIVED, FORMAT, VERSION, File, Manifest
+from edgespark.runtime.manifest import DERIVED, FORMAT, UNSEALED, VERSION, File, Manifest
 from edgespark.runtime.manifest import FILE as MANIFEST
+from edgespark.runtime.wording import printable
 
-Watch: TypeAlias = Callable[[tuple[File, ...]], Iterable[File]]
+Watch: TypeAlias = Callable[[tuple[File, ...]], AbstractContextManager[Iterable[File]]]
 CHUNK = 1 << 20
 MANIFEST_LIMIT = 16 << 20  # bytes: far beyond any real manifest, far below what hurts a device
 
@@ -60,13 +61,14 @@ class Bundle:
         self._compare(file, digest.hexdigest())
         return path
 
-    def problems(self, watch: Watch = iter) -> list[str]:
+    def problems(self, watch: Watch = nullcontext) -> list[str]:
         """Hash every file, and name what is missing, changed or unlisted, and links that leave.
 
-        `watch` is given the files and gives them back one by one, say with a progress bar.
+        `watch` is given the files and gives them back for a block, say with a progress bar.
         """
         files = self.files()
-        faults = [problem for file in watch(files) for problem in self._faults(file)]
+        with watch(files) as watched:
+            faults = [problem for file in watched for problem in self._faults(file)]
         return faults + list(_strays(self.root, {file.path for file in files}))
 
     def _faults(self, file: File) -> tuple[str, ...]:
@@ -92,9 +94,10 @@ class Bundle:
 
 
 def bytes_from_manifest(made: Manifest) -> bytes:
-    """Return the manifest as the bytes of its file: UTF-8 JSON, fields in declared order."""
-    text = json.dumps(asdict(made), indent=1, ensure_ascii=False, allow_nan=False)
-    return f"{text}\n".encode()
+    """Return the manifest as the bytes of its file: UTF-8 JSON, sealed with its own digest."""
+    plain = asdict(replace(made, sha256=UNSEALED))
+    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
+    return _seal.seal(f"{text}\n".encode())
 
 
 def _folder(path: str | Path) -> Path:
@@ -118,7 +121,7 @@ def _read_manifest(root: Path) -> Manifest:
         raise BundleError(where, [f"has more than {MANIFEST_LIMIT} bytes, so it is no manifest"])
     made, problems = _judged(content)
     if made is None or problems:
-        raise BundleError(where, [_printable(problem) for problem in problems])
+        raise BundleError(where, [printable(problem) for problem in problems])
     return made
 
 
@@ -127,7 +130,7 @@ def _judged(content: bytes) -> tuple[Manifest | None, list[str]]:
         value = _decode.parse(content.decode())
     except ValueError as error:
         return None, [f"is no strict JSON: {error}"]
-    if problem := _of_another_version(value):
+    if problem := _of_another_version(value) or _seal.problem(content):
         return None, [problem]
     made, problems = _decode.decode(Manifest, value)
     return made, problems if made is None else _check.problems(made)
@@ -178,11 +181,6 @@ def _strays(root: Path, known: set[str]) -> Iterator[str]:
         relative = [str((at / name).relative_to(root)) for name in names]
         yield from (f"{name!r} is not in the manifest" for name in relative if name not in known)
     yield from (f"{error.filename!r} cannot be listed: {_reason(error)}" for error in refused)
-
-
-def _printable(text: str) -> str:
-    # Names of a hostile manifest stand in its problems: none may steer the reader's terminal.
-    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _reason(error: Exception) -> str:

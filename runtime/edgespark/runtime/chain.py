@@ -3,17 +3,18 @@
 import hashlib
 from collections import OrderedDict
 from collections.abc import Mapping
-from difflib import get_close_matches
 
 import numpy as np
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import UnknownModality
 from edgespark.runtime.inputs import prepare
-from edgespark.runtime.manifest import Manifest, Route
+from edgespark.runtime.manifest import Manifest, Route, part_and_port
 from edgespark.runtime.parts import Parts
+from edgespark.runtime.ports import check_finite
 from edgespark.runtime.stats import Record
 from edgespark.runtime.tokens import Tokenizer
+from edgespark.runtime.wording import near
 
 KEPT = 8  # routes' outputs that are kept: a few scenes, each with a few modalities
 
@@ -22,10 +23,9 @@ def route_named(manifest: Manifest, modality: str) -> Route:
     """Return the modality's route; UnknownModality names the near ones and all there are."""
     routes = {route.modality: route for route in manifest.routes}
     if modality not in routes:
-        near = get_close_matches(modality, routes, n=2)
-        hint = f" (did you mean {' or '.join(map(repr, near))}?)" if near else ""
         raise UnknownModality(
-            f"no modality {modality!r}{hint}; this bundle takes: {', '.join(routes)}"
+            f"no modality {modality!r}{near(modality, routes)}; "
+            f"this bundle takes: {', '.join(routes)}"
         )
     return routes[modality]
 
@@ -41,7 +41,10 @@ class Chain:
         self._kept: OrderedDict[bytes, Array] = OrderedDict()
 
     def tokens(self, modality: str, value: object, record: Record) -> Array:
-        """Return the modality's tokens, float32 [1, tokens, width], which must not be changed."""
+        """Return the modality's tokens, float32 [1, tokens, width], which must not be changed.
+
+        DeviceError, which names the part, where one gives NaN or infinity.
+        """
         route = route_named(self._manifest, modality)
         with record.stage(f"prepare.{modality}"):
             prepared = prepare(route, value, self._tokenizer.encode)
@@ -50,7 +53,8 @@ class Chain:
         if key in self._kept:
             record.cached.append(modality)
         else:
-            self._kept[key] = self._run(route, prepared.arrays, record)
+            # a copy, since the part's next run writes there again
+            self._kept[key] = self._run(route, prepared.arrays, record).copy()
             self._kept[key].flags.writeable = False
         self._kept.move_to_end(key)
         while len(self._kept) > KEPT:
@@ -61,7 +65,9 @@ class Chain:
         """Return the embeddings of text ids, float32 [1, ids, width]."""
         name = self._manifest.language.embedder
         inputs = {"input_ids": np.array([ids], np.int64)}
-        return self._parts.run(name, record, inputs, stage=stage)["embeds"]
+        made = self._parts.run(name, record, inputs, stage=stage)
+        check_finite(name, made)
+        return made["embeds"]
 
     def clear(self) -> None:
         """Forget every kept output."""
@@ -71,11 +77,13 @@ class Chain:
         known = dict(arrays)
         targets: dict[str, dict[str, str]] = {}
         for wire in route.wires:
-            part, port = wire.target.split(".")
-            targets.setdefault(part, {})[port] = wire.source
+            part, port = part_and_port(wire.target)
+            # moved to the end: a part runs when its last wire is reached
+            targets[part] = {**targets.pop(part, {}), port: wire.source}
         for part, sources in targets.items():
             inputs = {port: known[source] for port, source in sources.items()}
             made = self._parts.run(part, record, inputs)
+            check_finite(part, made)
             known.update({f"{part}.{port}": array for port, array in made.items()})
         return known[route.output]
 

@@ -1,6 +1,5 @@
 """The command line: a table of commands, and what an error becomes."""
 
-import difflib
 import io
 import os
 import sys
@@ -10,6 +9,7 @@ from importlib import import_module
 
 from edgespark.runtime.commandline import tell
 from edgespark.runtime.errors import EdgesparkError, EdgesparkWarning, MissingExtra, UsageError
+from edgespark.runtime.wording import near
 
 COMMANDS = {
     "run": "edgespark.runtime.commands.run",
@@ -27,7 +27,7 @@ edgespark COMMAND --help says more; export-engines makes bundles.
 """
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
-EXPORT_NEEDS = ("edgespark.export", "torch", "onnx", "onnxscript", "safetensors", "rasterio")
+EXPORT_NEEDS = ("edgespark.export", "torch", "onnx", "onnxscript", "safetensors")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,9 +50,7 @@ def _dispatch(arguments: list[str]) -> int:
         sys.stdout.write(SUMMARY)
         return 0
     if name not in COMMANDS:
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        what = f"no command {name!r}{hint}" if name else "no command given"
+        what = f"no command {name!r}{near(name, COMMANDS)}" if name else "no command given"
         raise UsageError(f"{what}; there are: {', '.join(COMMANDS)}")
     return _call(COMMANDS[name], rest)
 

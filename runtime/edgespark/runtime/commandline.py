@@ -5,7 +5,9 @@ import json
 import sys
 from typing import NoReturn
 
+from edgespark.runtime.bundle import Watch
 from edgespark.runtime.errors import UsageError
+from edgespark.runtime.progress import track
 
 
 class Parser(argparse.ArgumentParser):
@@ -16,13 +18,22 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(f"{message} (see {self.prog} --help)")
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the bundle, and what chooses how it runs and how results are shown."""
-    parser.add_argument("bundle", help="the bundle's folder")
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add what chooses on what a bundle runs."""
     parser.add_argument("--device", default="auto", help="cpu, or auto: the best there is")
     parser.add_argument("--threads", type=int, help="CPU threads of one run")
+
+
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """Add the bundle, and what chooses how results are shown."""
+    parser.add_argument("bundle", help="the bundle's folder")
     parser.add_argument("--json", action="store_true", help="give one JSON document on stdout")
     parser.add_argument("--progress", action="store_true", help="show progress on any stderr")
+
+
+def hashing(*, asked: bool) -> Watch:
+    """Return what draws a progress bar while the files of a bundle are hashed."""
+    return lambda files: track(files, "hash", len(files), asked=asked)
 
 
 def show(text: str) -> None:

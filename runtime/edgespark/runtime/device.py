@@ -1,11 +1,13 @@
 """Which device runs a bundle, and whether this machine's packages allow it."""
 
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from edgespark.runtime.errors import DeviceError, UsageError
 from edgespark.runtime.manifest import Precision
+from edgespark.runtime.wording import near
+
+How: TypeAlias = Literal["native", "emulated"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -13,16 +15,24 @@ class Device:
     """A device by name, the backend that serves it, and what it truly computes in.
 
     `widened` are the precisions whose arithmetic the backend carries out in float32, so that a run
-    proves nothing about overflow there.
+    proves nothing about rounding and overflow there.
     """
 
     name: str
     backend: str
     widened: frozenset[Precision] = frozenset()
 
-    def how(self, precision: Precision) -> Literal["native", "widened"]:
-        """Say whether a graph of that precision runs in its own arithmetic on this device."""
-        return "widened" if precision in self.widened else "native"
+    def how(self, precision: Precision) -> How:
+        """Say how a graph of that precision is measured on this device.
+
+        DeviceError where its arithmetic is neither there nor emulated: nothing would be measured.
+        """
+        if precision in self.widened:
+            raise DeviceError(
+                f"{self.name} computes {precision} in float32, which proves nothing about "
+                f"{precision}: verify this bundle on a device that has {precision}"
+            )
+        return "native"
 
 
 DEVICES = {
@@ -46,9 +56,7 @@ def device_named(name: str) -> Device:
         )
     if not isinstance(name, str) or name not in DEVICES:
         known = ("auto", *DEVICES, *PLANNED)
-        near = get_close_matches(str(name), known, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"no device {name!r}; there are: {', '.join(known)}{hint}")
+        raise UsageError(f"no device {name!r}{near(name, known)}; there are: {', '.join(known)}")
     return DEVICES[name]
 
 

@@ -18,6 +18,8 @@ GREATEST = 1e30
 DECIBEL_SPAN = 1000.0
 """Beyond this many dB, up or down, sums of powers leave the range of float64."""
 DISTORTION = 1.5
+OUTSIDE = 0.5
+"""The share of a band's samples outside its range from which on the unit is doubted."""
 
 
 def pixels(grid: Grid, record: Imagery) -> tuple[NDArray[np.float32], float]:
@@ -27,16 +29,17 @@ def pixels(grid: Grid, record: Imagery) -> tuple[NDArray[np.float32], float]:
     decibel), cut to [low, high] and given as (v - mean) / std. Every band has its own valid
     samples; a cell that has none is given as the band's mean, which is 0. Raises InputError where
     a valid sample is no finite number or too few are valid; warns (EdgesparkWarning) where the
-    raster is enlarged or distorted, has pixels of a size that the model does not know, or an empty
-    band.
+    raster is enlarged or distorted, has pixels of a size that the model does not know, an empty
+    band, or a band that seems to be in another unit.
     """
-    means, valid = _averages(grid, record)
+    means, valid, outside = _averages(grid, record)
     if valid < record.min_valid:
         raise InputError(
             f"{grid.name}: only {valid:.2%} of its samples are valid (nodata {_nodata(grid)}); "
             f"the model needs {record.min_valid:.2%}"
         )
     _warn_of_fit(grid, record)
+    _warn_of_unit(grid, record, outside)
     empty = np.isnan(means)
     names = [band.name for band, none in zip(record.bands, empty, strict=True) if none.all()]
     if names:
@@ -46,8 +49,11 @@ def pixels(grid: Grid, record: Imagery) -> tuple[NDArray[np.float32], float]:
     return np.where(empty, 0, normal)[None].astype(np.float32), valid
 
 
-def _averages(grid: Grid, record: Imagery) -> tuple[Doubles, float]:
-    count, missing = len(record.bands), 0
+def _averages(grid: Grid, record: Imagery) -> tuple[Doubles, float, Doubles]:
+    """Return the cells' means, the valid share, and each band's share outside its range."""
+    count, size = len(record.bands), grid.rows * grid.columns
+    missing, outside = np.zeros(count), np.zeros(count)
+    low, high = _range(record)
     average = Average(count, (record.rows, record.columns), (grid.rows, grid.columns))
     scale, offset = _column(record, "scale"), _column(record, "offset")
     for window in pieces((grid.rows, grid.columns), grid.block, grid.phase, MOST_SAMPLES // count):
@@ -56,17 +62,31 @@ def _averages(grid: Grid, record: Imagery) -> tuple[Doubles, float]:
         _check(samples, valid, window, grid, record)
         with np.errstate(invalid="ignore"):
             values = samples.astype(np.float64)
+            strange = (values < low) | (values > high)
         if record.decibel:
             level = np.clip(values * scale + offset, -DECIBEL_SPAN, DECIBEL_SPAN)
             values = 10 ** (level / 10)
         if valid is not None:
             values[~valid] = 0
-            missing += valid.size - int(np.count_nonzero(valid))
+            missing += np.count_nonzero(~valid, axis=(1, 2))
+            strange &= valid
+        outside += np.count_nonzero(strange, axis=(1, 2))
         average.add(window, values, valid)
-    share = 1 - missing / (count * grid.rows * grid.columns)
+    share = 1 - float(missing.sum()) / (count * size)
+    means = average.means()
+    means = 10 * np.log10(means) if record.decibel else means * scale + offset
+    return means, share, outside / np.maximum(size - missing, 1)
+
+
+def _range(record: Imagery) -> tuple[Doubles, Doubles]:
+    """Return the least and the greatest raw sample that each band expects."""
+    scale, offset = _column(record, "scale"), _column(record, "offset")
+    low, high = _column(record, "low"), _column(record, "high")
     if record.decibel:
-        return 10 * np.log10(average.means()), share
-    return average.means() * scale + offset, share
+        # powers taken for decibels are all above 0, where a band of negative mean hardly ever is
+        high = np.where(_column(record, "mean") < 0, np.minimum(high, 0), high)
+    ends = np.stack([(low - offset) / scale, (high - offset) / scale])
+    return ends.min(axis=0), ends.max(axis=0)  # a negative scale turns them round
 
 
 def _valid(
@@ -138,6 +158,15 @@ def _warn_of_fit(grid: Grid, record: Imagery) -> None:
         _warn(
             f"{grid.name}: a pixel of the model covers {across:.4g} m x {down:.4g} m; it was made "
             f"for {low:g} to {high:g} m: choose a window that covers that much"
+        )
+
+
+def _warn_of_unit(grid: Grid, record: Imagery, outside: Doubles) -> None:
+    names = [b.name for b, share in zip(record.bands, outside, strict=True) if share > OUTSIDE]
+    if names:
+        _warn(
+            f"{grid.name}: most samples of {', '.join(names)} are outside what the model expects; "
+            f"are they {record.unit}?"
         )
 
 

@@ -17,13 +17,15 @@ from edgespark.runtime.imagery import pixels
 from edgespark.runtime.manifest import Route
 from edgespark.runtime.paths import checked_file
 from edgespark.runtime.pictures import open_picture
-from edgespark.runtime.preprocessing import Imagery, Text
+from edgespark.runtime.preprocessing import Imagery, Preprocessing, Text
 from edgespark.runtime.rasters import open_raster
+from edgespark.runtime.tokens import LONGEST_TOKEN
 
 __all__ = ["Argument", "Encode", "Prepared", "Raster", "parse_argument", "prepare"]
 
 Encode = Callable[[str], list[int]]
 Open = Callable[[Raster, Imagery], AbstractContextManager[Grid]]
+Read = Callable[[Any, object, Encode], "Prepared"]  # from a preprocessing record and a value
 
 OPENERS: dict[str, Open] = {
     ".tif": open_raster,
@@ -58,14 +60,12 @@ def prepare(route: Route, value: object, encode: Encode) -> Prepared:
     """
     record = route.preprocessing
     try:
-        if isinstance(record, Imagery):
-            return _imagery(record, value)
-        return _text(record, value, encode)
+        return READERS[type(record)](record, value, encode)
     except InputError as error:
         raise type(error)(f"{route.modality}: {error}") from error
 
 
-def _imagery(record: Imagery, value: object) -> Prepared:
+def _imagery(record: Imagery, value: object, _: Encode) -> Prepared:
     with _opened(value, record) as grid:
         array, valid = pixels(grid, record)
     return Prepared(arrays={"pixels": array}, valid=valid)
@@ -97,7 +97,7 @@ def _opener(raster: Raster) -> Open:
 
 
 def _array(value: object) -> NDArray[Any]:
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ma.MaskedArray):
         return value
     if not hasattr(value, "__array__"):
         raise InputError(f"expected an array, a path or a Raster, got {type(value).__name__}")
@@ -111,12 +111,18 @@ def _text(record: Text, value: object, encode: Encode) -> Prepared:
     text = _words(value.words() if isinstance(value, Argument) else value)
     if not text.strip():
         raise InputError("the text is empty")
+    if len(text) > record.max_tokens * LONGEST_TOKEN:
+        raise InputError(f"the text has {len(text)} characters; {_most(record)}")
     ids = encode(text)
     if not ids:
         raise InputError("the text gives no token")
     if len(ids) > record.max_tokens:
-        raise InputError(f"the text has {len(ids)} tokens; the model takes {record.max_tokens}")
+        raise InputError(f"the text has {len(ids)} tokens; {_most(record)}")
     return Prepared(arrays={"ids": np.array([ids], np.int64)}, valid=1.0)
+
+
+def _most(record: Text) -> str:
+    return f"the model takes {record.max_tokens} tokens: shorten the text"
 
 
 def _words(value: object) -> str:
@@ -132,8 +138,15 @@ def _words(value: object) -> str:
 
 
 def _file(path: Path) -> bytes:
-    with checked_file(path).open("rb") as file:
-        data = file.read(LONGEST_TEXT + 1)
+    checked = checked_file(path)
+    try:
+        with checked.open("rb") as file:
+            data = file.read(LONGEST_TEXT + 1)
+    except OSError as error:  # a broken disk
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
     if len(data) > LONGEST_TEXT:
         raise InputError(f"{path}: is longer than {LONGEST_TEXT} bytes; a text was expected")
     return data
+
+
+READERS: dict[type[Preprocessing], Read] = {Imagery: _imagery, Text: _text}

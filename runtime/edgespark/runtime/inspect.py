@@ -6,7 +6,16 @@ from dataclasses import asdict
 from typing import Any
 
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.manifest import Evidence, Graph, Head, Part, Port, Route
+from edgespark.runtime.manifest import (
+    Evidence,
+    Graph,
+    Head,
+    Part,
+    Port,
+    Route,
+    part_and_port,
+)
+from edgespark.runtime.wording import printable
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 STEP = 1024
@@ -44,7 +53,7 @@ def render(description: dict[str, Any]) -> str:
         *(line for part in description["parts"] for line in _part_lines(part)),
         *_evidence_lines(description["evidence"]),
     )
-    return "\n".join(_printable(line) for line in lines)
+    return "\n".join(printable(line) for line in lines)
 
 
 def _part(part: Part) -> dict[str, Any]:
@@ -78,7 +87,7 @@ def _route(route: Route) -> dict[str, Any]:
     return {
         "modality": route.modality,
         "input": route.preprocessing.kind,
-        "parts": list(dict.fromkeys(wire.target.partition(".")[0] for wire in route.wires)),
+        "parts": list(dict.fromkeys(part_and_port(wire.target)[0] for wire in route.wires)),
         "output": route.output,
         "prompt": route.prompt,
         "head": None if route.head is None else _plain(route.head),
@@ -129,7 +138,7 @@ def _evidence_lines(evidence: dict[str, Any]) -> Iterator[str]:
     yield f"measured when it was made, with {versions or 'versions unknown'}"
     for each in evidence["parity"]:
         error = f"error {each['error']:.1e} of the reference's standard deviation"
-        yield f"  {each['part']} {each['precision']}: {error} ({each['how']})"
+        yield f"  {each['part']} {each['precision']}: {error} ({each['backend']})"
     for each in evidence["scores"]:
         values = ", ".join(f"{name} {value:.4g}" for name, value in each["values"].items())
         yield f"  {each['modality']} {each['task']}: {each['metric']} {values} (n = {each['n']})"
@@ -140,7 +149,3 @@ def _size(count: float) -> str:
     while count >= STEP and unit < len(UNITS) - 1:
         count, unit = count / STEP, unit + 1
     return f"{count:.0f} {UNITS[unit]}" if unit == 0 else f"{count:.1f} {UNITS[unit]}"
-
-
-def _printable(line: str) -> str:
-    return "".join(each if each.isprintable() else "�" for each in line)

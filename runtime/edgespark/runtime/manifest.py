@@ -4,7 +4,7 @@ A bundle is a directory. `manifest.json` names every file in it with size and SH
 later on a device lies under `derived/` and is no part of it. `docs/bundle.md` states the format.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -19,6 +19,7 @@ DType = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 Role = Literal["encoder", "bridge", "embedder", "decoder", "head"]
 DIGEST_LENGTH = 64
+UNSEALED = "0" * DIGEST_LENGTH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +89,7 @@ class Graph:
     """One ONNX graph of a part, at one precision.
 
     `limit` is the greatest |output - reference| that `verify` lets pass, in standard deviations of
-    the reference output. `data` are the graph's external weight files.
+    the reference output. `data` are the graph's external weight files, all in the graph's folder.
     """
 
     precision: Precision
@@ -102,8 +103,9 @@ class Graph:
 class Part:
     """One stage of the chain: its ports, its graph per precision, and its reference outputs.
 
-    `reference` is an .npz with arrays `in.PORT` and `out.PORT`: inputs, and what the PyTorch module
-    gave for them in float32.
+    `reference` is an .npz with arrays `K.in.PORT` and `K.out.PORT` for K = 0, 1, …: a few sets of
+    inputs, and what the PyTorch module gave for each. Floating-point arrays are float32, whatever
+    the port's dtype.
     """
 
     name: str
@@ -125,6 +127,12 @@ class Wire:
     target: str
 
 
+def part_and_port(name: str) -> tuple[str, str]:
+    """Return both halves of "part.port": parts have no dot in their name, ports may have."""
+    part, _, port = name.partition(".")
+    return part, port
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
     """How a route's task is answered: a part that reads the decoder's last hidden state.
@@ -144,8 +152,9 @@ class Head:
 class Route:
     """How one modality reaches the language space.
 
-    `wires` lead from the arrays of the preprocessing through the parts, in the order in which they
-    run; `output` ("part.port") gives [batch, tokens, width] in the decoder's embedding space.
+    `wires` lead from the arrays of the preprocessing through the parts; a part runs when the last
+    wire to it is reached. `output` ("part.port") gives [batch, tokens, width] in the decoder's
+    embedding space.
     `prompt` is the modality prompt, the text that stands before those tokens.
     """
 
@@ -201,14 +210,15 @@ class Samples:
 class Measurement:
     """What a graph's outputs differed by from PyTorch's when the bundle was made.
 
-    `error` is in standard deviations of the reference output; `how` names the backend.
+    `error` is in standard deviations of the reference output, the worst of all probes; `ms` is the
+    time of the first; `backend` names what ran the graph.
     """
 
     part: str
     precision: Precision
     error: float
     ms: float
-    how: str
+    backend: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -236,7 +246,9 @@ class Evidence:
 class Manifest:
     """All that the runtime needs to know of a bundle.
 
-    `preferred` names the variant that each device takes when none is asked for.
+    `preferred` names the variant that each device takes when none is asked for. `sha256` is the
+    digest of the manifest's own file, with 64 zeros where it stands; whoever writes the file fills
+    it in, and it says nothing about whether two manifests say the same.
     """
 
     format: str = FORMAT
@@ -251,6 +263,7 @@ class Manifest:
     samples: tuple[Samples, ...] = ()
     card: File | None = None
     evidence: Evidence
+    sha256: str = field(default=UNSEALED, compare=False)
 
     def part(self, name: str) -> Part:
         """Return the part of that name; KeyError where there is none."""

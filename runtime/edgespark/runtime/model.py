@@ -1,21 +1,23 @@
 """The parts of one variant put together: sequences in, text and scores out."""
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
+
+import numpy as np
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import Chain, route_named
 from edgespark.runtime.decoder import Decoder, Limits, generate
 from edgespark.runtime.device import Device
-from edgespark.runtime.manifest import Head, Manifest, Variant
+from edgespark.runtime.manifest import Axis, Head, Manifest, Port, Route, Variant, part_and_port
 from edgespark.runtime.options import Options
 from edgespark.runtime.parts import Open, Parts
-from edgespark.runtime.prompt import Piece, check_length, length, sequence
+from edgespark.runtime.ports import check_finite
+from edgespark.runtime.prompt import Piece, check_length, join, length, text_ids
 from edgespark.runtime.sampling import chooser
 from edgespark.runtime.stats import Record
-from edgespark.runtime.tasks import check_scores
 from edgespark.runtime.tokens import Text, Tokenizer
 
 
@@ -36,29 +38,50 @@ class Model:
         self.manifest: Manifest = bundle.manifest
         self._language = bundle.manifest.language
         file = self._language.tokenizer
-        self._tokenizer = Tokenizer(bundle.read(file), file.path)
+        logits = _port(self.manifest, f"{self._language.decoder}.logits")
+        self._tokenizer = Tokenizer(bundle.read(file), file.path, logits.axes[-1].high)
         self._parts = Parts(bundle, setup.variant.precisions, opener, setup.threads)
         self.chain = Chain(bundle.manifest, self._parts, self._tokenizer)
         self._decoder: Decoder | None = None
+        self._room: Array | None = None
+
+    def check_room(self, modalities: Iterable[str], text: str, new: int) -> None:
+        """Refuse what cannot fit the context, before any input is read: UsageError."""
+        routes = [route_named(self.manifest, modality) for modality in modalities]
+        texts = [text, *(route.prompt for route in routes)]
+        tokens = [_tokens(self.manifest, route) for route in routes]
+        positions = len(self._language.begin) + length(list(map(self._tokenizer.encode, texts)))
+        exact = all(axis.static for axis in tokens)
+        check_length(
+            positions + sum(axis.low for axis in tokens),
+            new,
+            self._language.context,
+            "take" if exact else "take at least",
+        )
 
     def blocks(self, modalities: Mapping[str, object], record: Record) -> list[Piece]:
         """Return what stands before the question: begin, then prompt and tokens per modality."""
         routes = [route_named(self.manifest, modality) for modality in modalities]
         pieces: list[Piece] = [list(self._language.begin)]
         for route in routes:
-            pieces.append(self._tokenizer.encode(route.prompt))
+            pieces.append(self._encoded(route.prompt, record))
             pieces.append(self.chain.tokens(route.modality, modalities[route.modality], record))
         return pieces
 
     def sequence(self, blocks: list[Piece], text: str, new: int, record: Record) -> Array:
         """Return blocks and text as float32 [1, positions, width]; UsageError if they do not fit.
 
-        `new` more positions are left free in the context.
+        `new` more positions are left free in the context. The next call writes there again.
         """
-        pieces = [*blocks, self._tokenizer.encode(text)]
+        pieces = [*blocks, self._encoded(text, record)]
         record.prompt_tokens = length(pieces)
         check_length(record.prompt_tokens, new, self._language.context)
-        return sequence(pieces, partial(self.chain.embed, record=record))
+        embeds = self.chain.embed(text_ids(pieces), record)
+        with record.stage("assemble"):
+            if self._room is None:
+                shape = (1, self._language.context, embeds.shape[-1])
+                self._room = np.empty(shape, np.float32)
+            return join(pieces, embeds, self._room)
 
     def answer(
         self, embeddings: Array, options: Options, record: Record
@@ -92,18 +115,22 @@ class Model:
                 step = self._fresh(record)(embeddings, "decoder.prefill")
                 hidden[head.prompt] = step["hidden"].copy()  # the decoder writes there again
             inputs = {"hidden": hidden[head.prompt]}
-            scores = self._parts.run(head.part, record, inputs)["scores"]
-            check_scores(scores, head.part)
-            made[modality] = scores[0, 0]
+            outputs = self._parts.run(head.part, record, inputs)
+            check_finite(head.part, outputs)
+            made[modality] = outputs["scores"][0, 0].copy()  # modalities may share a head
         return made
 
     def drop(self, name: str | None) -> None:
         """Free one part, or with None all that was loaded or kept; UsageError for no part."""
         self._parts.drop(name)
         if name in (None, self._language.decoder):
-            self._decoder = None
+            self._decoder = self._room = None
         if name is None:
             self.chain.clear()
+
+    def _encoded(self, text: str, record: Record) -> list[int]:
+        with record.stage("tokenise"):
+            return self._tokenizer.encode(text)
 
     def _fresh(self, record: Record) -> Callable[[Array, str], dict[str, Array]]:
         """Return the function that feeds the decoder, which holds no sequence yet."""
@@ -118,3 +145,13 @@ class Model:
             return decoder.feed(embeddings, partial(self._parts.run, name, record, stage=stage))
 
         return feed
+
+
+def _tokens(manifest: Manifest, route: Route) -> Axis:
+    """Return how many tokens the route gives."""
+    return _port(manifest, route.output).axes[1]
+
+
+def _port(manifest: Manifest, name: str) -> Port:
+    part, output = part_and_port(name)
+    return next(port for port in manifest.part(part).outputs if port.name == output)

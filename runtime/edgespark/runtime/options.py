@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 
 import numpy as np
 
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.manifest import Manifest, Variant
 from edgespark.runtime.sampling import Sampling
+from edgespark.runtime.wording import near
 
 MOST_THREADS = 1024  # a backend starts them all at once, and is killed where it cannot
 
@@ -58,6 +58,6 @@ def variant_named(manifest: Manifest, precision: str, device: str) -> Variant:
     names = ", ".join(known)
     if precision == "auto":
         raise UsageError(f"this bundle prefers no precision on {device}; choose one of: {names}")
-    near = get_close_matches(str(precision), known, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise UsageError(f"no precision {precision!r}{hint}; this bundle has: {names}")
+    raise UsageError(
+        f"no precision {precision!r}{near(precision, known)}; this bundle has: {names}"
+    )

@@ -1,14 +1,26 @@
 """The parts of a bundle, opened when they are first used."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
 
 from edgespark.runtime.backends import Array, Program, Session
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.errors import UsageError
-from edgespark.runtime.manifest import Graph, Part, Precision
+from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.manifest import Graph, Part, Port, Precision
 from edgespark.runtime.stats import Record
 
 Open = Callable[[Program], Session]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """An opened part, and those of its outputs whose shape is known, allocated once."""
+
+    session: Session
+    outputs: Mapping[str, Array]
 
 
 class Parts:
@@ -22,7 +34,7 @@ class Parts:
         self._precisions = precisions
         self._open = opener
         self._threads = threads
-        self._sessions: dict[str, Session] = {}
+        self._loaded: dict[str, Loaded] = {}
 
     def run(
         self,
@@ -33,14 +45,17 @@ class Parts:
         outputs: Mapping[str, Array] | None = None,
         stage: str = "",
     ) -> dict[str, Array]:
-        """Run the part and note what it took as `stage` (by default the part's name)."""
-        session = self._sessions.get(name)
-        if session is None:
+        """Run the part and note what it took as `stage` (by default the part's name).
+
+        Without `outputs` of the caller it writes into the part's own: its next run overwrites them.
+        """
+        loaded = self._loaded.get(name)
+        if loaded is None:
             with record.stage(f"load.{name}"):
-                session = self._opened(name)
-            self._sessions[name] = session
+                loaded = self._opened(name)
+            self._loaded[name] = loaded
         with record.stage(stage or name):
-            return session.run(inputs, outputs)
+            return loaded.session.run(inputs, loaded.outputs if outputs is None else outputs)
 
     def graph(self, name: str) -> Graph:
         """Return the graph of the part that this variant uses."""
@@ -53,13 +68,43 @@ class Parts:
         if name is not None and name not in known:
             raise UsageError(f"no part {name!r} to drop; there are: {', '.join(known)}")
         for each in (name,) if name else known:
-            session = self._sessions.pop(each, None)
-            if session is not None:
-                session.close()
+            loaded = self._loaded.pop(each, None)
+            if loaded is not None:
+                loaded.session.close()
 
-    def _opened(self, name: str) -> Session:
+    def _opened(self, name: str) -> Loaded:
         part = self._bundle.manifest.part(name)
-        return self._open(program(self._bundle, part, self.graph(name), self._threads))
+        session = self._open(program(self._bundle, part, self.graph(name), self._threads))
+        return Loaded(session, allocated(part))
+
+
+def allocated(part: Part) -> dict[str, Array]:
+    """Return an array for each output with no dynamic axis but batch, which is 1.
+
+    DeviceError where the memory does not suffice.
+    """
+    fixed = [p for p in part.outputs if all(a.static or a.name == "batch" for a in p.axes)]
+    return {port.name: _empty(part, port) for port in fixed}
+
+
+def _empty(part: Part, port: Port) -> Array:
+    shape = [axis.high if axis.static else 1 for axis in port.axes]
+    try:
+        return np.empty(shape, port.dtype)
+    except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address can count
+        raise DeviceError(
+            f"part {part.name!r}: its output {port.name!r} {shape} does not fit the memory"
+        ) from error
+
+
+def fed(part: Part, graph: Graph) -> tuple[Port, ...]:
+    """Return all ports that the graph reads, the past states last."""
+    return (*part.inputs, *(state.past for state in graph.states))
+
+
+def given(part: Part, graph: Graph) -> tuple[Port, ...]:
+    """Return all ports that the graph writes, the new states last."""
+    return (*part.outputs, *(state.new for state in graph.states))
 
 
 def program(bundle: Bundle, part: Part, graph: Graph, threads: int | None) -> Program:
@@ -69,8 +114,9 @@ def program(bundle: Bundle, part: Part, graph: Graph, threads: int | None) -> Pr
     return Program(
         where=graph.file.path,
         graph=bundle.read(graph.file),
+        inputs=fed(part, graph),
+        outputs=given(part, graph),
         folder=(bundle.root / graph.file.path).parent if graph.data else None,
-        inputs=tuple(p.name for p in part.inputs) + tuple(s.past.name for s in graph.states),
-        outputs=tuple(p.name for p in part.outputs) + tuple(s.new.name for s in graph.states),
+        data=tuple(PurePosixPath(file.path).name for file in graph.data),
         threads=threads,
     )

@@ -1,34 +1,40 @@
 """A progress bar on stderr, for people who wait."""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
 T = TypeVar("T")
-Track = Callable[[Sequence[T], str], Iterable[T]]
 
 WIDTH = 24
 
 
+@contextmanager
 def track(
     items: Iterable[T], title: str, total: int, *, asked: bool = False, stream: TextIO | None = None
-) -> Iterator[T]:
-    """Give the items one by one, and show on stderr how many of `total` are done.
+) -> Iterator[Iterable[T]]:
+    """Give the items to go through in the block; show on stderr how many of `total` are done.
 
-    Nothing is shown where the stream is no terminal, unless `asked`.
+    The bar's line ends with the block, before anyone can tell of an error in it. Nothing is shown
+    where the stream is no terminal, unless `asked`.
     """
     out = sys.stderr if stream is None else stream
     if not (asked or out.isatty()):
-        yield from items
+        yield items
         return
     try:
-        _draw(out, title, 0, total)
-        for done, item in enumerate(items, 1):
-            yield item
-            _draw(out, title, done, total)
+        yield _drawn(items, title, total, out)
     finally:
         out.write("\n")
         out.flush()
+
+
+def _drawn(items: Iterable[T], title: str, total: int, out: TextIO) -> Iterator[T]:
+    _draw(out, title, 0, total)
+    for done, item in enumerate(items, 1):
+        yield item
+        _draw(out, title, done, total)
 
 
 def _draw(out: TextIO, title: str, done: int, total: int) -> None:

@@ -1,13 +1,12 @@
 """How modalities and text stand in one sequence."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
-
-import numpy as np
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.manifest import Language
+from edgespark.runtime.tokens import LONGEST_TOKEN
 
 Piece: TypeAlias = list[int] | Array  # ids of text, or tokens [1, tokens, width]
 
@@ -18,6 +17,11 @@ def question(language: Language, prompt: object) -> str:
         raise UsageError(f"the prompt must be a str, got {type(prompt).__name__}")
     if not prompt.strip():
         raise UsageError("the prompt is empty: ask something, such as " + repr(language.question))
+    if len(prompt) > language.context * LONGEST_TOKEN:  # before hours of tokenising it
+        raise UsageError(
+            f"the prompt has {len(prompt)} characters, the context holds {language.context} "
+            "tokens: shorten the prompt"
+        )
     try:
         prompt.encode()
     except UnicodeEncodeError as error:
@@ -30,34 +34,40 @@ def length(pieces: Sequence[Piece]) -> int:
     return sum(len(each) if isinstance(each, list) else each.shape[1] for each in pieces)
 
 
-def check_length(positions: int, new: int, context: int) -> None:
+def check_length(positions: int, new: int, context: int, take: str = "take") -> None:
     """Refuse a sequence that leaves no room in the context for as many new tokens as asked for."""
     if positions > context:
         raise UsageError(
-            f"prompt and inputs take {positions} positions, the context holds {context}: "
+            f"prompt and inputs {take} {positions} positions, the context holds {context}: "
             "shorten the prompt or give fewer inputs"
         )
     if positions + new > context:
         left = context - positions
         advice = f"ask for at most {left}" if left else "shorten the prompt"
         raise UsageError(
-            f"prompt and inputs take {positions} of {context} positions, "
+            f"prompt and inputs {take} {positions} of {context} positions, "
             f"so that {new} new tokens do not fit: {advice}"
         )
 
 
-def sequence(pieces: Sequence[Piece], embed: Callable[[list[int]], Array]) -> Array:
-    """Join the pieces, in order, to float32 [1, positions, width]; `embed` is called once."""
-    ids = [each for piece in pieces if isinstance(piece, list) for each in piece]
-    text = embed(ids)
-    made = np.empty((1, length(pieces), text.shape[-1]), np.float32)
+def text_ids(pieces: Sequence[Piece]) -> list[int]:
+    """Return the ids of all text among the pieces, in order."""
+    return [each for piece in pieces if isinstance(piece, list) for each in piece]
+
+
+def join(pieces: Sequence[Piece], text: Array, room: Array) -> Array:
+    """Write the pieces, in order, to the first rows of `room`, and return these as a view.
+
+    `text` are the embeddings of `text_ids`, float32 [1, ids, width]; `room` is float32
+    [1, at least the pieces' length, width].
+    """
     at = taken = 0
     for piece in pieces:
         size = length([piece])
         if isinstance(piece, list):
-            made[:, at : at + size] = text[:, taken : taken + size]
+            room[:, at : at + size] = text[:, taken : taken + size]
             taken += size
         else:
-            made[:, at : at + size] = piece
+            room[:, at : at + size] = piece
         at += size
-    return made
+    return room[:, :at]

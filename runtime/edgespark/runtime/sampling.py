@@ -1,6 +1,6 @@
 """How the next token is chosen from the logits."""
 
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse what no distribution can be made of."""
-        if not _is_number(self.temperature) or not 0 <= self.temperature < math.inf:
+        if not _is_number(self.temperature) or not 0 <= self.temperature <= sys.float_info.max:
             raise UsageError(f"temperature must be a finite number >= 0, got {self.temperature!r}")
         if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
             raise UsageError(f"top_p must be a number above 0 and up to 1, got {self.top_p!r}")

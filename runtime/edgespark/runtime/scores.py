@@ -1,19 +1,21 @@
 """Task scores on the held-out samples that a bundle carries."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.errors import BundleError
+from edgespark.runtime.errors import BundleError, UsageError
 from edgespark.runtime.manifest import Samples, Score
+from edgespark.runtime.reference import arrays
 from edgespark.runtime.spark import Spark, load
-from edgespark.runtime.verify import arrays
 
-Track: TypeAlias = Callable[[Sequence[int], str], Iterable[int]]
+Track: TypeAlias = Callable[[Sequence[int], str], AbstractContextManager[Iterable[int]]]
 
 FIELDS = ("input", "label", "question", "answer")
+TEXTS = ("question", "answer")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,15 +32,16 @@ def score(bundle: Bundle, track: Track, run: Run) -> tuple[Score, ...]:
 
     Task `head`: the most probable label is the sample's, where the head has labels. Task `answer`:
     the generated text is the sample's answer, both stripped. `track` is given the indices and a
-    title, and gives the indices back while it shows how far they are.
+    title, and gives the indices back for a block while it shows how far they are.
     """
     values: dict[tuple[str, str], dict[str, float]] = {}
     sets = {each.modality: _checked(bundle, each, run.limit) for each in bundle.manifest.samples}
     for variant in bundle.manifest.variants:
         spark = load(bundle.root, device=run.device, precision=variant.name, threads=run.threads)
         for modality, data in sets.items():
-            indices = track(range(len(data["input"])), f"{modality} {variant.name}")
-            for task, share in _shares(spark, modality, data, indices).items():
+            with track(range(len(data["input"])), f"{modality} {variant.name}") as indices:
+                shares = _shares(spark, modality, data, indices)
+            for task, share in shares.items():
                 values.setdefault((modality, task), {})[variant.name] = share
         spark.drop()
     return tuple(
@@ -61,6 +64,11 @@ def _checked(bundle: Bundle, samples: Samples, limit: int | None) -> dict[str, A
     if lacking or len(set(sizes.values())) != 1 or 0 in sizes.values():
         problems = lacking or [f"its arrays differ in length, or are empty: {sizes}"]
         raise BundleError(samples.file.path, problems)
+    odd = [name for name in FIELDS[1:] if data[name].ndim != 1]
+    odd += [name for name in TEXTS if data[name].dtype.kind != "U"]
+    if odd:
+        problems = [f"array {name!r} does not hold one value per sample" for name in odd]
+        raise BundleError(samples.file.path, problems)
     return {name: data[name][:limit] for name in FIELDS}
 
 
@@ -76,9 +84,19 @@ def _shares(
     right = {"head": 0, "answer": 0} if labels else {"answer": 0}
     for i in indices:
         given = {modality: data["input"][i]}
-        if labels:
-            best = next(iter(spark.classify(**given)))
-            right["head"] += best == labels[int(data["label"][i])]
-        answer = spark.generate(str(data["question"][i]), **given)
+        with _of_the_bundle(f"sample {i} of {modality}"):
+            if labels:
+                best = next(iter(spark.classify(**given)))
+                right["head"] += best == labels[int(data["label"][i])]
+            answer = spark.generate(str(data["question"][i]), **given)
         right["answer"] += answer == str(data["answer"][i]).strip()
     return {task: count / len(data["input"]) for task, count in right.items()}
+
+
+@contextmanager
+def _of_the_bundle(where: str) -> Iterator[None]:
+    """Turn what would be wrong use by a caller into a fault of the bundle, which asked for it."""
+    try:
+        yield
+    except UsageError as error:
+        raise BundleError(where, [str(error)]) from error

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal, overload
 
@@ -203,14 +204,17 @@ class Spark:
 
     def _begin(self, text: str, options: Options, modalities: Mapping[str, object]) -> Stream:
         """Take the turn, read the inputs, and leave the turn to the stream that answers."""
-        self._turns.take()
-        record = self._record = Record()
+        owner = object()
         try:
+            self._turns.take(owner)
+            record = self._record = Record()
+            self._model.check_room(modalities, text, options.max_tokens)
             blocks = self._model.blocks(modalities, record)
             embeddings = self._model.sequence(blocks, text, options.max_tokens, record)
+            if options.stream:
+                self._turns.keep()
+            pieces = self._model.answer(embeddings, options, record)
+            return Stream(pieces, partial(self._turns.free, owner))
         except BaseException:
-            self._turns.free()
+            self._turns.free(owner)
             raise
-        if options.stream:
-            self._turns.keep()
-        return Stream(self._model.answer(embeddings, options, record), self._turns.free)

@@ -12,10 +12,11 @@ from edgespark.runtime.manifest import Precision
 class Stats:
     """A report on one call.
 
-    `stages` names each stage and what it took in milliseconds, in the order in which they ran:
-    `load.PART` opened a part, `prepare.MODALITY` read and prepared an input, `PART` ran it,
-    `decoder.prefill` read the sequence, `decoder.steps` gave the tokens after the first, and
-    `total` is the whole call. `precision` is the variant, `precisions` is what that means for each
+    `stages` names each stage and what it took in milliseconds, in the order in which they first
+    ran: `tokenise` made ids of prompts, `prepare.MODALITY` read and prepared an input, `load.PART`
+    opened a part, `PART` ran it, `assemble` put all into one sequence, `decoder.prefill` read that,
+    and `decoder.steps` embedded and ran the tokens after the first. Choosing tokens and making text
+    of them is in no stage. `precision` is the variant, `precisions` is what that means for each
     part. `valid` is the share (0…1) of each input that was measured, not masked. `prompt_tokens`
     and `new_tokens` count positions of the decoder. `cached` are the modalities whose tokens were
     still there from an earlier call. `threads` is None where the backend chooses.

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgespark.runtime.backends import Array
-from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.errors import BundleError, UsageError
 from edgespark.runtime.manifest import Head, Route
 
 
@@ -31,29 +31,28 @@ def check_labels(chosen: Mapping[str, Head]) -> None:
             )
 
 
-def check_scores(scores: Array, stage: str) -> None:
-    """Refuse scores that are not all finite: DeviceError, see `check_logits`."""
-    if not np.isfinite(scores).all():
-        raise DeviceError(
-            f"{stage} gave scores that are not finite: its arithmetic overflows on this input; "
-            "try a wider precision"
-        )
-
-
 def probabilities(scores: Mapping[str, Array], chosen: Mapping[str, Head]) -> dict[str, float]:
     """Return label → probability, the most probable first.
 
     `scores` are logits [classes] per modality. Several are combined by the mean of their
     log-probabilities (a product of experts, Hinton 2002, to the power 1/n), then normalised.
+    BundleError where a head gives another number of scores than it has labels.
     """
     labels = next(iter(chosen.values())).labels
     total = np.zeros(len(labels))
     for modality, logits in scores.items():
+        _check_count(logits, chosen[modality])
         order = [chosen[modality].labels.index(label) for label in labels]
         total += _log_softmax(logits.astype(np.float64))[order]
     values = np.exp(_log_softmax(total / len(scores)))
     order = np.argsort(-values, kind="stable").tolist()
     return {labels[i]: float(values[i]) for i in order}
+
+
+def _check_count(logits: Array, head: Head) -> None:
+    if logits.shape != (len(head.labels),):
+        problem = f"gives scores of shape {list(logits.shape)}, it has {len(head.labels)} labels"
+        raise BundleError(head.part, [problem])
 
 
 def _log_softmax(logits: Array) -> Array:

@@ -6,24 +6,42 @@ from edgespark.runtime.errors import BundleError
 
 UNFINISHED = "\ufffd"  # what decoding shows for the first bytes of a character
 
+LONGEST_TOKEN = 256
+"""Characters; no vocabulary has a longer token, so a longer text fills a context for certain."""
+
 
 class Tokenizer:
-    """Turns text into ids and back."""
+    """Turns text into ids and back; `</s>` written in a text is four characters, not the end."""
 
-    def __init__(self, data: bytes, where: str) -> None:
-        """Read the bytes of a `tokenizer.json`; BundleError where they are none."""
+    def __init__(self, data: bytes, where: str, vocabulary: int) -> None:
+        """Read the bytes of a `tokenizer.json`; BundleError where they are none.
+
+        `vocabulary` is how many ids the model knows.
+        """
         from tokenizers import Tokenizer as Native  # noqa: PLC0415 slow, and only chains need it
 
+        self._where, self._vocabulary = where, vocabulary
         try:
             self._native = Native.from_str(data.decode())
         except Exception as error:  # the library raises nothing narrower
             raise BundleError(where, [f"no tokenizer: {error}"]) from error
         self._native.no_truncation()
         self._native.no_padding()
+        self._native.encode_special_tokens = True  # as the characters that they are
 
     def encode(self, text: str) -> list[int]:
-        """Return the ids of the text alone: no begin or end is added."""
-        return list(self._native.encode(text, add_special_tokens=False).ids)
+        """Return the ids of the text alone: no begin or end is added, none stands for a special.
+
+        BundleError where the tokenizer fails, or is of another model.
+        """
+        try:
+            ids = list(self._native.encode(text, add_special_tokens=False).ids)
+        except Exception as error:  # the library raises nothing narrower
+            raise BundleError(self._where, [f"cannot tokenise: {error}"]) from error
+        if ids and max(ids) >= self._vocabulary:
+            problem = f"gives token {max(ids)}; the model knows {self._vocabulary}"
+            raise BundleError(self._where, [problem])
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of the ids; special tokens leave nothing."""
@@ -77,7 +95,8 @@ class Text:
 
     def _doubtful(self) -> int:
         """Return how many characters at the end may be the start of a stop string."""
-        sizes = (size for stop in self._stop for size in range(1, len(stop)))
+        held = len(self._held) + 1
+        sizes = (size for stop in self._stop for size in range(1, min(len(stop), held)))
         return max((n for n in sizes if self._ends_in_stop(n)), default=0)
 
     def _ends_in_stop(self, size: int) -> bool:

@@ -17,27 +17,31 @@ class Turns:
     def __init__(self) -> None:
         """Start with nobody in."""
         self._condition = threading.Condition()
-        self._busy = False
+        self._owner: object = None
         self._streaming = False
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Hold the turn for the block; UsageError while a stream is unfinished."""
-        self.take()
+        owner = object()
         try:
+            self.take(owner)
             yield
         finally:
-            self.free()
+            self.free(owner)
 
-    def take(self) -> None:
-        """Wait for the turn and take it; UsageError while a stream is unfinished."""
+    def take(self, owner: object) -> None:
+        """Wait for the turn and take it; UsageError while a stream is unfinished.
+
+        Call it where an interrupt at any time leads to `free`: to free too often does no harm.
+        """
         with self._condition:
-            self._condition.wait_for(lambda: self._streaming or not self._busy)
+            self._condition.wait_for(lambda: self._streaming or self._owner is None)
             if self._streaming:
                 raise UsageError(
                     "a streamed answer is unfinished: read it to its end, or close() it, first"
                 )
-            self._busy = True
+            self._owner = owner
 
     def keep(self) -> None:
         """Keep the turn that was taken for a stream, which frees it when it ends."""
@@ -45,40 +49,41 @@ class Turns:
             self._streaming = True
             self._condition.notify_all()
 
-    def free(self) -> None:
-        """Give the turn back."""
+    def free(self, owner: object) -> None:
+        """Give the turn back, where the owner has it."""
         with self._condition:
-            self._busy = self._streaming = False
-            self._condition.notify_all()
+            if self._owner is owner:
+                self._owner, self._streaming = None, False
+                self._condition.notify_all()
 
 
 class Stream(Iterator[str]):
     """An answer, piece by piece; joined, the pieces are what `generate` returns without stream.
 
-    It occupies its Spark until it is read to the end, closed, or left as a context manager.
+    It occupies its Spark until it is read to the end, closed, or left as a context manager. Another
+    thread may close it, and waits for the piece that is being made.
     """
 
     def __init__(self, pieces: Generator[str, None, None], release: Callable[[], None]) -> None:
-        """Read from `pieces`, and call `release` once when the stream ends in any way."""
+        """Read from `pieces`; call `release`, perhaps repeatedly, once the stream has ended."""
         self._pieces = pieces
-        self._release: Callable[[], None] | None = release
+        self._release = release
+        self._lock = threading.RLock()  # a generator must not be closed while it runs
 
     def __next__(self) -> str:
         """Return the next piece, which is never empty."""
-        if self._release is None:
-            raise StopIteration
-        try:
-            return next(self._pieces)
-        except BaseException:
-            self.close()
-            raise
+        with self._lock:
+            try:
+                return next(self._pieces)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """End the stream here and let the Spark take other calls; harmless when repeated."""
-        self._pieces.close()
-        release, self._release = self._release, None
-        if release is not None:
-            release()
+        with self._lock:
+            self._pieces.close()
+            self._release()
 
     def __enter__(self) -> "Stream":
         """Return the stream; it is closed at the end of the block."""

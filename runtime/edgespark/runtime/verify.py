@@ -1,22 +1,21 @@
 """Measure again, on this machine, what the graphs give for the reference inputs."""
 
-import io
 import statistics
 import time
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
 
 import numpy as np
 
 from edgespark.runtime.backends import Array, Session, backend
-from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.device import Device
+from edgespark.runtime.bundle import Bundle, Watch
+from edgespark.runtime.device import Device, How
 from edgespark.runtime.errors import BundleError
-from edgespark.runtime.manifest import File, Graph, Part, Precision
+from edgespark.runtime.manifest import Graph, Part, Precision
 from edgespark.runtime.parts import program
+from edgespark.runtime.reference import Probe, probes
 
 RUNS = 5  # timed runs of a part, after one that warms it up
 
@@ -26,9 +25,10 @@ class Row:
     """How one graph of one part did.
 
     `error` is the greatest |output - reference| in standard deviations of that reference output,
-    over all outputs (infinite where a value is not finite or a shape differs); `limit` is what the
-    manifest allows. `bytes` counts the graph and its weights, `ms` is the median time of one run.
-    `how` is "native", or "widened" where the device computes that precision in float32.
+    over all outputs of all probes (infinite where a value is not finite or a shape differs);
+    `limit` is what the manifest allows. `bytes` counts the graph and its weights, `ms` is the
+    median time of one run of the first probe. `how` says whether the device itself computed in that
+    precision ("native"), or something else in its place ("emulated").
     """
 
     name: str
@@ -37,7 +37,7 @@ class Row:
     limit: float
     bytes: int
     ms: float
-    how: Literal["native", "widened"]
+    how: How
 
     @property
     def ok(self) -> bool:
@@ -45,9 +45,12 @@ class Row:
         return self.error <= self.limit
 
 
-def check_files(bundle: Bundle) -> None:
-    """Hash every file of the bundle; BundleError lists all that is missing, changed or strange."""
-    problems = bundle.problems()
+def check_files(bundle: Bundle, watch: Watch = nullcontext) -> None:
+    """Hash every file of the bundle; BundleError lists all that is missing, changed or strange.
+
+    `watch` is as in `Bundle.problems`.
+    """
+    problems = bundle.problems(watch)
     if problems:
         raise BundleError(str(bundle.root), problems)
 
@@ -60,31 +63,23 @@ def graphs(bundle: Bundle) -> list[tuple[Part, Graph]]:
 def rows(bundle: Bundle, device: Device, threads: int | None = None) -> Iterator[Row]:
     """Run each graph on its part's reference inputs and compare; one row per graph, as it is done.
 
-    BundleError where a file is broken, DeviceError where a graph cannot run here.
+    BundleError where a file is broken, DeviceError where a graph cannot run here, or not in its own
+    precision: the latter before any is run.
     """
+    hows = {graph.precision: device.how(graph.precision) for _, graph in graphs(bundle)}
     for part, graph in graphs(bundle):
-        reference = arrays(bundle, part.reference)
+        reference = probes(bundle, part, graph)
         session = backend(device.backend).open_session(program(bundle, part, graph, threads))
         try:
-            yield _row(part, graph, reference, session, device)
+            yield _row(part, graph, reference, session, hows[graph.precision])
         finally:
             session.close()
 
 
-def arrays(bundle: Bundle, file: File) -> dict[str, Array]:
-    """Return the arrays of an .npz of the bundle, from the bytes that were hashed."""
-    try:
-        with np.load(io.BytesIO(bundle.read(file)), allow_pickle=False) as loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        if isinstance(error, BundleError):
-            raise
-        raise BundleError(file.path, [f"no .npz of plain arrays: {error}"]) from error
-
-
 def distance(output: Array, reference: Array) -> float:
     """Return the greatest |output - reference| in standard deviations of the reference."""
-    if output.shape != reference.shape or not np.isfinite(output).all():
+    finite = np.isfinite(output).all() and np.isfinite(reference).all()
+    if output.shape != reference.shape or not finite:
         return inf
     if not output.size:
         return 0.0
@@ -95,26 +90,21 @@ def distance(output: Array, reference: Array) -> float:
     return delta / spread
 
 
-def _row(
-    part: Part, graph: Graph, reference: Mapping[str, Array], session: Session, device: Device
-) -> Row:
-    taken = [port.name for port in part.inputs] + [state.past.name for state in graph.states]
-    given = [port.name for port in part.outputs] + [state.new.name for state in graph.states]
-    wanted = [f"in.{name}" for name in taken] + [f"out.{name}" for name in given]
-    lacking = [f"has no array {name!r}" for name in wanted if name not in reference]
-    if lacking:
-        raise BundleError(part.reference.path, lacking)
-    inputs = {name: reference[f"in.{name}"] for name in taken}
-    made = session.run(inputs)
+def _row(part: Part, graph: Graph, reference: Sequence[Probe], session: Session, how: How) -> Row:
     return Row(
         name=part.name,
         precision=graph.precision,
-        error=max(distance(made[name], reference[f"out.{name}"]) for name in given),
+        error=max(_error(probe, session) for probe in reference),
         limit=graph.limit,
         bytes=sum(file.bytes for file in (graph.file, *graph.data)),
-        ms=median_ms(session, inputs),
-        how=device.how(graph.precision),
+        ms=median_ms(session, reference[0].inputs),
+        how=how,
     )
+
+
+def _error(probe: Probe, session: Session) -> float:
+    made = session.run(probe.inputs)
+    return max(distance(made[name], wanted) for name, wanted in probe.outputs.items())
 
 
 def median_ms(session: Session, inputs: Mapping[str, Array]) -> float:

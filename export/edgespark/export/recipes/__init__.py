@@ -1,12 +1,12 @@
 """The models that can be exported by name, each in one module."""
 
-import difflib
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol, cast
 
 from edgespark.export.blueprint import Blueprint
 from edgespark.runtime.errors import UsageError
+from edgespark.runtime.wording import near
 
 RECIPES = {"allspark-tiny": "edgespark.export.recipes.allspark"}
 
@@ -24,7 +24,7 @@ class Recipe(Protocol):
 def recipe(name: str) -> Recipe:
     """Import the recipe of that name; UsageError lists the known ones."""
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UsageError(f"no recipe {name!r}; there are: {', '.join(RECIPES)}{hint}")
+        raise UsageError(
+            f"no recipe {name!r}{near(name, RECIPES)}; there are: {', '.join(RECIPES)}"
+        )
     return cast("Recipe", import_module(RECIPES[name]))

@@ -53,7 +53,8 @@ def gather(stream: int, count: int) -> Scenes:
     workers = len(os.sched_getaffinity(0))
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
         made = pool.map(partial(make, stream), starts, stops)
-        chunks = list(track(made, "scenes", len(starts)))
+        with track(made, "scenes", len(starts)) as shown:
+            chunks = list(shown)
     return Scenes(
         **{
             field.name: np.concatenate([getattr(chunk, field.name) for chunk in chunks])

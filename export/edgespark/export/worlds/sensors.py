@@ -34,7 +34,7 @@ SENSORS = {
         ),
         rows=SIZE,
         columns=SIZE,
-        dtypes=("int16", "uint16", "float32", "float64"),
+        dtypes=("int16", "uint16"),
         unit="reflectance (stored x 10000)",
         min_valid=0.25,
         gsd_low=NEAREST,

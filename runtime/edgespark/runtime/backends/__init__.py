@@ -8,6 +8,8 @@ from typing import Any, Protocol, TypeAlias, cast
 
 from numpy.typing import NDArray
 
+from edgespark.runtime.manifest import Port
+
 Array: TypeAlias = NDArray[Any]
 
 BACKENDS = {"onnxruntime": "edgespark.runtime.backends.onnxruntime"}
@@ -34,16 +36,19 @@ class Session(Protocol):
 class Program:
     """What a backend needs to open a graph.
 
-    `graph` are the bytes that were hashed, `folder` is where their external data lies (None where
-    there is none), `where` names the graph in messages. `inputs` and `outputs` are the names that
-    the manifest promises. `threads` is the number of CPU threads of one run (None: the backend's).
+    `graph` are the bytes that were hashed, `where` names the graph in messages. `inputs` and
+    `outputs` are what the manifest promises, states included. `folder` is where the external data
+    lies, and `data` are the names of the files there that were hashed: the graph may read no other
+    (None and empty where there are none). `threads` is the number of CPU threads of one run (None:
+    the backend's).
     """
 
     where: str
     graph: bytes
-    folder: Path | None
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    folder: Path | None = None
+    data: tuple[str, ...] = ()
     threads: int | None = None
 
 
@@ -51,7 +56,11 @@ class Backend(Protocol):
     """What a backend's module offers."""
 
     def open_session(self, program: Program) -> Session:
-        """Make the graph ready: BundleError if it is broken, DeviceError if it cannot run here."""
+        """Make the graph ready, after comparing it with what the manifest promises.
+
+        BundleError where it is broken, has other ports, or reads a file that was not hashed;
+        DeviceError where it cannot run here.
+        """
 
 
 def backend(name: str) -> Backend:

@@ -1,6 +1,6 @@
 """ONNX Runtime on the CPU, with every input and output bound by pointer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,13 +8,17 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from edgespark.runtime.backends import Array, Program
+from edgespark.runtime.backends.external import locations
 from edgespark.runtime.errors import BundleError, DeviceError, InputError
+from edgespark.runtime.manifest import Port
+from edgespark.runtime.ports import written
 
 QUIET = 4  # fatal only: what goes wrong is raised, and needs no second telling on stderr
 PROVIDERS = ["CPUExecutionProvider"]
 BROKEN = (native.InvalidProtobuf, native.InvalidGraph, native.InvalidArgument, native.NoModel)
 REFUSED = (native.Fail, native.NoSuchFile, native.NotImplemented, native.EPFail, RuntimeError)
 RUN_ERRORS = (native.InvalidArgument, native.RuntimeException, *REFUSED)
+KNOWS_FOLDERS = (1, 21)  # the first onnxruntime that is told where external data lies
 DTYPES = {
     "tensor(float)": np.dtype(np.float32),
     "tensor(float16)": np.dtype(np.float16),
@@ -30,9 +34,10 @@ DTYPES = {
 def open_session(program: Program) -> "OnnxSession":
     """Load the graph from its bytes, so that what was hashed is what runs.
 
-    BundleError where the bytes are no graph or lack a promised port, DeviceError where this ONNX
-    Runtime cannot run it.
+    BundleError where the bytes are no graph, read a file that was not hashed, or have other ports
+    than promised; DeviceError where this ONNX Runtime cannot run it.
     """
+    _check_files(program)
     try:
         session = onnxruntime.InferenceSession(program.graph, _options(program), PROVIDERS)
     except BROKEN as error:
@@ -58,6 +63,8 @@ def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no type
     # more there, but it also takes away the quick start of each operator within a run, and what
     # that costs on idle cores was not measured.
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    # the only form in which the files that a graph reads were looked for
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     if program.folder is not None:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(program.folder)
@@ -65,22 +72,53 @@ def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no type
     return options
 
 
+def _check_files(program: Program) -> None:
+    try:
+        named = locations(program.graph)
+    except ValueError as error:
+        raise BundleError(program.where, [f"no ONNX graph: {error}"]) from error
+    problem = "the graph reads the file {!r}, which the manifest does not list as its data"
+    if strange := sorted(named - set(program.data)):
+        raise BundleError(program.where, [problem.format(each) for each in strange])
+    version = onnxruntime.__version__
+    if named and tuple(map(int, version.split(".")[:2])) < KNOWS_FOLDERS:
+        raise DeviceError(
+            f"{program.where}: onnxruntime {version} would read {', '.join(sorted(named))} from "
+            "another folder than the bundle's: install onnxruntime 1.21 or newer"
+        )
+
+
 def _check(session: "OnnxSession", program: Program) -> None:
-    promised = {"input": program.inputs, "output": program.outputs}
-    found = {"input": session.inputs, "output": session.outputs}
+    promised = {port.name for port in program.inputs}
     problems = [
-        f"the manifest promises {kind} {name!r}; the graph has {', '.join(found[kind])}"
-        for kind, names in promised.items()
-        for name in names
-        if name not in found[kind]
-    ]
-    problems += [
-        f"the graph wants input {name!r}, which the manifest does not name"
-        for name in session.inputs
-        if name not in program.inputs
+        *_differences("input", program.inputs, session.inputs),
+        *_differences("output", program.outputs, session.outputs),
+        *(
+            f"the graph wants input {name!r}, which the manifest does not name"
+            for name in session.inputs
+            if name not in promised
+        ),
     ]
     if problems:
         raise BundleError(program.where, problems)
+
+
+def _differences(kind: str, promised: tuple[Port, ...], found: Mapping[str, Any]) -> Iterator[str]:
+    for port in promised:
+        said = f"the manifest promises {kind} {port.name!r}"
+        if port.name not in found:
+            yield f"{said}; the graph has {', '.join(found)}"
+        elif not _fits(port, found[port.name]):
+            has = found[port.name]
+            yield f"{said} as {written(port)}; the graph has {has.type} {has.shape}"
+
+
+def _fits(port: Port, has: Any) -> bool:  # noqa: ANN401 untyped
+    """Compare dtype, rank and static sizes; an axis that the graph leaves open fits any."""
+    if DTYPES.get(has.type) != np.dtype(port.dtype) or len(has.shape) != len(port.axes):
+        return False
+    fixed = [pair for pair in zip(port.axes, has.shape, strict=True) if isinstance(pair[1], int)]
+    return all(axis.low == size == axis.high for axis, size in fixed)
 
 
 class OnnxSession:

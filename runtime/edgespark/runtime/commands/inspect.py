@@ -1,10 +1,9 @@
 """`edgespark inspect BUNDLE`: show what a bundle holds; with --hash, check every byte of it."""
 
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.commandline import Parser, show, show_json
-from edgespark.runtime.errors import BundleError
+from edgespark.runtime.commandline import Parser, add_bundle, hashing, show, show_json
 from edgespark.runtime.inspect import describe, render
-from edgespark.runtime.progress import track
+from edgespark.runtime.verify import check_files
 
 
 def main(arguments: list[str]) -> int:
@@ -12,7 +11,7 @@ def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     bundle = Bundle.open(given.bundle)
     if given.hash:
-        _hash(bundle, asked=given.progress)
+        check_files(bundle, hashing(asked=given.progress))
     description = {**describe(bundle), "hashed": given.hash}
     if given.json:
         show_json(description)
@@ -21,16 +20,8 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _hash(bundle: Bundle, *, asked: bool) -> None:
-    problems = bundle.problems(lambda files: track(files, "hash", len(files), asked=asked))
-    if problems:
-        raise BundleError(str(bundle.root), problems)
-
-
 def _parser() -> Parser:
     parser = Parser(prog="edgespark inspect", description=__doc__)
-    parser.add_argument("bundle", help="the bundle's folder")
+    add_bundle(parser)
     parser.add_argument("--hash", action="store_true", help="hash every file as well")
-    parser.add_argument("--json", action="store_true", help="give one JSON document on stdout")
-    parser.add_argument("--progress", action="store_true", help="show progress on any stderr")
     return parser

@@ -5,11 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from edgespark.runtime.chain import route_named
-from edgespark.runtime.commandline import Parser, add_common, show, show_json, tell
+from edgespark.runtime.commandline import (
+    Parser,
+    add_bundle,
+    add_device,
+    show,
+    show_json,
+    tell,
+)
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.inputs import parse_argument
 from edgespark.runtime.spark import Spark, load
 from edgespark.runtime.stats import Stats
+from edgespark.runtime.tasks import check_labels, heads
+from edgespark.runtime.wording import printable
 
 BARS = 5  # the most probable classes are drawn
 WIDTH = 30  # characters of a probability of 1
@@ -18,7 +27,7 @@ Modalities: TypeAlias = Mapping[str, Any]
 
 
 def main(arguments: list[str]) -> int:
-    """Print the answer, the scores and what each stage took; return 0."""
+    """Print what each stage took, the scores, and last the answer; return 0."""
     given = _parser().parse_args(arguments)
     modalities = _modalities(given.input)
     if given.prompt is not None and given.task not in (None, "generate"):
@@ -38,7 +47,8 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="edgespark run", description=__doc__)
-    add_common(parser)
+    add_bundle(parser)
+    add_device(parser)
     parser.add_argument(
         "--input",
         action="append",
@@ -85,9 +95,15 @@ def _results(
 
 
 def _has_scores(spark: Spark, modalities: Modalities) -> bool:
-    heads = [route.head for route in spark.manifest.routes if route.modality in modalities]
-    labels = {frozenset(head.labels if head else ()) for head in heads}
-    return len(labels) == 1 and frozenset() not in labels
+    """Whether the modalities can be classified together; what hinders it is told on stderr."""
+    if not modalities:
+        return False
+    try:
+        check_labels(heads("classification", spark.manifest.routes, list(modalities)))
+    except UsageError as error:
+        tell(f"no scores: {error}")
+        return False
+    return True
 
 
 def _generate(spark: Spark, given: argparse.Namespace, modalities: Modalities) -> str:
@@ -153,7 +169,7 @@ def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, o
 
 
 def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats]) -> list[str]:
-    made = [DRAW[key](value) for key, value in results.items()]
+    made = [DRAW[key](results[key]) for key in reversed(list(results))]  # the answer last
     stages: dict[str, float] = {}
     for name, ms in _stages(stats).items():
         shown = "load" if name.startswith("load.") else name
@@ -161,19 +177,18 @@ def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats]) -> list[str]
     width = max(map(len, stages))
     lines = [f"  {name:{width}}  {ms:9.2f} ms" for name, ms in stages.items()]
     lines.append(f"  {'total':{width}}  {sum(stages.values()):9.2f} ms")
-    return [*made, "\n".join([f"{stats[0].precision} on {stats[0].device}:", *lines])]
+    return ["\n".join([f"{stats[0].precision} on {stats[0].device}:", *lines]), *made]
 
 
 def _bars(scores: Mapping[str, float]) -> str:
     top = list(scores.items())[:BARS]
     width = max(len(label) for label, _ in top)
-    return "\n".join(f"  {label:{width}}  {p:.3f}  {'#' * round(p * WIDTH)}" for label, p in top)
+    lines = (f"  {label:{width}}  {p:.3f}  {'#' * round(p * WIDTH)}" for label, p in top)
+    return "\n".join(map(printable, lines))
 
 
-def _printable(text: str) -> str:
-    """Show control characters as escapes: an answer must not steer the terminal."""
-    kept = (c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
-    return "".join(kept) or "(no answer)"
+def _answer(text: str) -> str:
+    return printable(text, keep="\n") or "(no answer)"
 
 
 def _numbers(values: Sequence[float]) -> str:
@@ -185,7 +200,7 @@ def _size(rows: Sequence[Sequence[float]]) -> str:
 
 
 DRAW: dict[str, Callable[[Any], str]] = {
-    "answer": _printable,
+    "answer": _answer,
     "scores": _bars,
     "prediction": _numbers,
     "embedding": _size,

@@ -2,10 +2,18 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from math import inf, isfinite
 
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.commandline import Parser, add_common, show, show_json
+from edgespark.runtime.commandline import (
+    Parser,
+    add_bundle,
+    add_device,
+    hashing,
+    show,
+    show_json,
+)
 from edgespark.runtime.device import check_packages, device_named
 from edgespark.runtime.errors import CheckError
 from edgespark.runtime.manifest import Score
@@ -27,10 +35,11 @@ def main(arguments: list[str]) -> int:
     device = device_named(given.device)
     check_packages()
     bundle = Bundle.open(given.bundle)
-    check_files(bundle)
+    check_files(bundle, hashing(asked=given.progress))
     total = len(graphs(bundle))
     measured = rows(bundle, device, given.threads)
-    done = list(track(measured, "verify", total, asked=given.progress))
+    with track(measured, "verify", total, asked=given.progress) as shown:
+        done = list(shown)
     scores = _scores(bundle, given) if given.scores else None
     if given.json:
         show_json(_document(done, scores))
@@ -41,14 +50,15 @@ def main(arguments: list[str]) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="edgespark verify", description=__doc__)
-    add_common(parser)
+    add_bundle(parser)
+    add_device(parser)
     parser.add_argument("--scores", action="store_true", help="score the held-out samples as well")
     parser.add_argument("--samples", type=int, metavar="N", help="only the first N of each set")
     return parser
 
 
 def _scores(bundle: Bundle, given: argparse.Namespace) -> tuple[Score, ...]:
-    def shown(indices: Sequence[int], title: str) -> Iterable[int]:
+    def shown(indices: Sequence[int], title: str) -> AbstractContextManager[Iterable[int]]:
         return track(indices, title, len(indices), asked=given.progress)
 
     return score(

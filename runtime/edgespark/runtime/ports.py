@@ -1,0 +1,38 @@
+"""Ports against what is there: arrays, and the tensors of a graph."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgespark.runtime.backends import Array
+from edgespark.runtime.errors import DeviceError
+from edgespark.runtime.manifest import Axis, Port
+
+
+def written(port: Port) -> str:
+    """Write a port with its dtype, its axes and their sizes."""
+    return f"{port.dtype} [{', '.join(f'{axis.name} {spanned(axis)}' for axis in port.axes)}]"
+
+
+def spanned(axis: Axis) -> str:
+    """Write the sizes that an axis may take."""
+    return str(axis.low) if axis.static else f"{axis.low}…{axis.high}"
+
+
+def check_finite(part: str, outputs: Mapping[str, Array]) -> None:
+    """Refuse outputs that hold NaN or infinity: DeviceError, which names the part.
+
+    A part that was verified only does that where its arithmetic overflows.
+    """
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DeviceError(
+                f"{part} gave {name} that are not finite: its arithmetic overflows on this input; "
+                "try a wider precision"
+            )
+
+
+def takes(port: Port, sizes: Sequence[int]) -> bool:
+    """Tell whether an array of these sizes fits the port's axes."""
+    pairs = zip(port.axes, sizes, strict=False)
+    return len(sizes) == len(port.axes) and all(a.low <= size <= a.high for a, size in pairs)
