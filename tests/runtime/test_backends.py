@@ -1,7 +1,11 @@
 """ONNX Runtime behind the seam: what is bound, what is refused, and the choice of the device."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -149,6 +153,24 @@ def test_a_failing_run_says_nothing_on_stderr_itself(
         session.run({"x": ones(1, WIDTH), "past": ones(0, WIDTH)}, {"new": ones(3, WIDTH)})
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_onnxruntime_is_told_to_report_nothing_unless_its_user_says_otherwise(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import os, edgespark.runtime.backends.onnxruntime as backend;"
+        "backend.onnxruntime.SessionOptions(); print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    clean = {key: value for key, value in os.environ.items() if "TELEMETRY" not in key}
+    clean |= {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    clean.pop("CI", None)  # reports nothing there either way
+    for given, said in (({}, "1\n"), ({"ORT_DISABLE_TELEMETRY": "0"}, "0\n")):
+        environment = {**clean, **given}
+        ran = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+        assert ran == said
+        if said == "1\n":
+            assert list(tmp_path.rglob("*")) == []
 
 
 def test_auto_is_the_cpu_which_cannot_measure_fp16() -> None:

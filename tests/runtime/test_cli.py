@@ -13,6 +13,7 @@ import pytest
 
 from edgespark.runtime import cli
 from edgespark.runtime.cli import COMMANDS, export_engines, main
+from edgespark.runtime.commandline import show
 from edgespark.runtime.errors import BundleError, CheckError, EdgesparkWarning, OutputError
 from edgespark.runtime.progress import track
 
@@ -66,6 +67,7 @@ def raising(error: BaseException) -> Callable[[list[str]], int]:
         (["run", "nowhere"], "no bundle at 'nowhere'"),
         (["verify"], "required: bundle"),
         (["verify", "BUNDLE", "--samples", "0"], "--samples must be an integer >= 1"),
+        (["verify", "BUNDLE", "--samples", "1"], "--samples means nothing without --scores"),
         (["verify", "BUNDLE", "--device", "gpu"], "no device 'gpu'"),
     ],
 )
@@ -186,9 +188,14 @@ def test_what_the_terminal_cannot_show_is_escaped(
 ) -> None:
     written = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
-    command(lambda _: sys.stdout.write("東") - 1)
+
+    def run(_: list[str]) -> int:
+        show("東 \x1b[2J")
+        return 0
+
+    command(run)
     assert main(["verify"]) == 0
-    assert written.getvalue() == b"\\u6771"
+    assert written.getvalue() == b"\\u6771 \\x1b[2J\n"
 
 
 class Terminal(io.StringIO):

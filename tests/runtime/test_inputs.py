@@ -139,6 +139,7 @@ BAD_VALUES: dict[str, tuple[Callable[[], object], str]] = {
     "empty window": (lambda: Raster("a.tif", window=(0, 0, 0, 8)), "is empty"),
     "negative window": (lambda: Raster("a.tif", window=(0, 0, -1, 8)), "none below 0"),
     "short window": (lambda: Raster("a.tif", window=(0, 0, 8)), "column, row, width"),  # type: ignore[arg-type]
+    "nodata beyond any float": (lambda: Raster("a.tif", nodata=10**400), "got 1000.*\\.\\.\\.0"),
     "word for nodata": (lambda: Raster("a.tif", nodata="x"), "nodata must be a number"),  # type: ignore[arg-type]
 }
 
@@ -241,6 +242,28 @@ def test_a_file_that_is_no_text_is_refused(path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="is not UTF-8"):
         read(path)
+
+
+def test_a_text_far_beyond_the_model_is_refused_before_it_is_tokenised() -> None:
+    with pytest.raises(InputError, match="has 1000000 characters; the model takes 4 tokens"):
+        prepare(route(Text(max_tokens=4)), "a" * 10**6, lambda _: pytest.fail("tokenised"))
+
+
+def test_a_file_that_a_broken_disk_does_not_give_is_refused() -> None:
+    memory = Path("/proc/self/mem")  # a regular file; its first page gives EIO
+    if not memory.is_file():
+        pytest.skip("no /proc on this system")
+    with pytest.raises(InputError, match="cannot be read: Input/output error"):
+        prepare(route(Text(max_tokens=4)), memory, lambda _: [1])
+
+
+def test_a_subclass_of_array_counts_as_the_array_that_it_is() -> None:
+    class Odd(np.ndarray):
+        def __getitem__(self, _: object) -> Any:  # noqa: ANN401 numpy's own says Any
+            raise RuntimeError("its own ideas of indexing")
+
+    made = seen(ramp().view(Odd)).arrays["pixels"]
+    np.testing.assert_array_equal(made, seen(ramp()).arrays["pixels"])
 
 
 def test_a_file_that_is_too_long_to_be_a_text_is_not_read_whole(path: Path) -> None:

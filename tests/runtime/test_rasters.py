@@ -12,7 +12,7 @@ import pytest
 from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingExtra
 from edgespark.runtime.grid import Raster
 from edgespark.runtime.imagery import pixels
-from edgespark.runtime.rasters import open_raster
+from edgespark.runtime.rasters import CACHE, open_raster
 from tests.runtime.scenes import SIZE, band, imagery, pixels_of, ramp, write_tif
 
 rasterio = pytest.importorskip("rasterio", reason="rasters need rasterio")
@@ -258,3 +258,15 @@ def test_without_rasterio_the_command_that_installs_it_is_told(
     monkeypatch.setitem(sys.modules, "rasterio", None)
     with pytest.raises(MissingExtra, match=r"pip install 'edgespark\[geo\]'"):
         pixels_of(path, imagery())
+
+
+@pytest.mark.parametrize("chosen", [None, "1000000"])
+def test_gdal_keeps_little_of_a_raster_unless_its_user_chose_how_much(
+    path: Path, monkeypatch: pytest.MonkeyPatch, chosen: str | None
+) -> None:
+    monkeypatch.delenv("GDAL_CACHEMAX", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("GDAL_CACHEMAX", chosen)
+    with open_raster(Raster(write_tif(path, ramp())), imagery()):
+        kept = rasterio.env.get_gdal_config("GDAL_CACHEMAX")
+    assert (kept == CACHE) is (chosen is None)

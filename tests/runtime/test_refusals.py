@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from edgespark.runtime import (
+    BundleError,
     DeviceError,
     InputError,
     MissingInput,
@@ -18,7 +19,7 @@ from edgespark.runtime import (
     load,
 )
 from edgespark.runtime._check import RESERVED_MODALITIES
-from tests.runtime.stand_in import CONTEXT, StandIn
+from tests.runtime.stand_in import CONTEXT, WIDTH, StandIn
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
 SAR = RGB[:2]
@@ -42,6 +43,7 @@ def spark(stand_in: StandIn) -> Spark:
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"max_tokens": True}, "max_tokens"),
         ({"temperature": -1}, "temperature"),
+        ({"temperature": 10**400}, r"temperature .* got 1000.*\.\.\."),
         ({"top_p": 0.0}, "top_p"),
         ({"seed": -1}, "seed"),
         ({"stop": "###"}, "several strings"),
@@ -55,6 +57,7 @@ def spark(stand_in: StandIn) -> Spark:
         ),
         ({"prompt": "a" * 200}, f"take {200 + FRAME} positions, the context holds {CONTEXT}"),
         ({"prompt": "a" * (CONTEXT - FRAME)}, "shorten the prompt"),
+        ({"prompt": "a" * 10**6}, "has 1000000 characters, the context holds 96 tokens"),
     ],
 )
 def test_values_that_cannot_be_are_wrong_use_and_run_nothing(
@@ -132,12 +135,40 @@ def test_a_bad_input_leaves_the_spark_as_it_was(spark: Spark) -> None:
     assert spark.generate("hi", rgb=RGB, max_tokens=4) == before
 
 
-@pytest.mark.parametrize("part", ["decoder", "head_rgb"])
-def test_values_that_overflow_name_the_part(stand_in: StandIn, part: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        ("encoder_rgb", "tokens"),
+        ("bridge", "tokens"),
+        ("embedder", "embeds"),
+        ("decoder", "logits"),
+        ("head_rgb", "scores"),
+    ],
+)
+def test_values_that_overflow_name_the_part(stand_in: StandIn, part: str, name: str) -> None:
     honest = stand_in.functions[part]
-    name = {"decoder": "logits", "head_rgb": "scores"}[part]
     stand_in.functions[part] = lambda given: {**honest(given), name: honest(given)[name] * np.nan}
     with pytest.raises(DeviceError, match=f"{part} gave"):
+        stand_in.spark().classify(rgb=RGB)
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "shape"),
+    [
+        ("embedder", "embeds", (1, 1, WIDTH)),  # one row for several ids
+        ("embedder", "embeds", (1, 9)),
+        ("bridge", "tokens", (2, 2, WIDTH)),
+        ("bridge", "tokens", (1, 2, WIDTH + 1)),
+        ("head_rgb", "scores", (1, 0, 3)),
+        ("head_rgb", "scores", (2, 2, 3)),
+        ("head_rgb", "scores", ()),
+    ],
+)
+def test_a_graph_that_gives_another_shape_than_promised_is_a_broken_bundle(
+    stand_in: StandIn, part: str, name: str, shape: tuple[int, ...]
+) -> None:
+    stand_in.functions[part] = lambda _: {name: np.zeros(shape, np.float32)}
+    with pytest.raises(BundleError, match=rf"{part}.*gave '{name}' of shape"):
         stand_in.spark().classify(rgb=RGB)
 
 

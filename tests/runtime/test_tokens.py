@@ -41,6 +41,25 @@ def test_encoding_adds_no_special_token_and_round_trips() -> None:
     assert TOKENIZER.decode(ids) == "Zürich, 東京"
 
 
+def test_special_tokens_that_stand_in_a_text_are_its_characters() -> None:
+    ids = TOKENIZER.encode("<s>a</s>")
+    assert not {BEGIN, END} & set(ids)
+    assert TOKENIZER.decode(ids) == "<s>a</s>"
+
+
+def test_a_tokenizer_of_another_model_is_a_broken_bundle() -> None:
+    small = Tokenizer(tokenizer_bytes(), "tokenizer.json", 60)
+    with pytest.raises(BundleError, match=r"tokenizer\.json: gives token \d+; the model knows 60"):
+        small.encode("water")
+
+
+def test_a_tokenizer_that_fails_on_a_text_is_a_broken_bundle() -> None:
+    made = Native(models.WordLevel(vocab={"water": 0}))  # and nothing for what is unknown
+    fails = Tokenizer(str(made.to_str()).encode(), "tokenizer.json", VOCABULARY)
+    with pytest.raises(BundleError, match=r"tokenizer\.json: cannot tokenise: "):
+        fails.encode("fire")
+
+
 def test_special_tokens_leave_no_text() -> None:
     assert TOKENIZER.decode([256, *TOKENIZER.encode("a"), 257]) == "a"
 

@@ -1,14 +1,12 @@
 """The command `export-engines`: from a recipe's name to a bundle on disk."""
 
-import json
-import sys
 from pathlib import Path
 
 from edgespark.export.exporter import export
 from edgespark.export.pack import destination
 from edgespark.export.recipes import RECIPES, recipe
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.commandline import Parser
+from edgespark.runtime.commandline import Parser, show, show_json
 from edgespark.runtime.errors import UsageError
 
 PRECISIONS = ("fp32",)
@@ -38,27 +36,32 @@ def main(arguments: list[str]) -> int:
     parts = () if options.parts is None else tuple(options.parts.split(","))
     blueprint = chosen.blueprint(options.recipe, options.checkpoint, parts)
     bundle = export(blueprint, out, replace=options.replace)
-    sys.stdout.write(_report(bundle, as_json=options.json))
+    if options.json:
+        show_json(_document(bundle))
+    else:
+        show(_line(bundle))
     return 0
 
 
-def _report(bundle: Bundle, *, as_json: bool) -> str:
+def _document(bundle: Bundle) -> dict[str, object]:
+    manifest = bundle.manifest
+    return {
+        "bundle": str(bundle.root),
+        "name": manifest.name,
+        "modalities": [route.modality for route in manifest.routes],
+        "bytes": sum(file.bytes for file in bundle.files()),
+        "parts": [
+            {"name": each.part, "precision": each.precision, "error": each.error, "ms": each.ms}
+            for each in manifest.evidence.parity
+        ],
+    }
+
+
+def _line(bundle: Bundle) -> str:
     manifest = bundle.manifest
     total = sum(file.bytes for file in bundle.files())
-    if as_json:
-        found = {
-            "bundle": str(bundle.root),
-            "name": manifest.name,
-            "modalities": [route.modality for route in manifest.routes],
-            "bytes": total,
-            "parts": [
-                {"name": each.part, "precision": each.precision, "error": each.error, "ms": each.ms}
-                for each in manifest.evidence.parity
-            ],
-        }
-        return json.dumps(found) + "\n"
     worst = max(manifest.evidence.parity, key=lambda each: each.error)
     return (
         f"{bundle.root}: {manifest.name}, {len(manifest.parts)} parts, {total / 1e6:.1f} MB; "
-        f"furthest from PyTorch: {worst.part}, {worst.error:.1e} of a standard deviation\n"
+        f"furthest from PyTorch: {worst.part}, {worst.error:.1e} of a standard deviation"
     )

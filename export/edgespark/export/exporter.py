@@ -13,7 +13,6 @@ from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import (
     Evidence,
     Graph,
-    Language,
     Manifest,
     Measurement,
     Part,
@@ -70,23 +69,12 @@ def _part(stage: Stage, draft: Draft) -> tuple[Part, Measurement]:
 def _manifest(
     blueprint: Blueprint, draft: Draft, parts: tuple[Part, ...], parity: tuple[Measurement, ...]
 ) -> Manifest:
-    speech = blueprint.speech
     return Manifest(
         name=blueprint.name,
         licence=blueprint.licence,
         parts=parts,
         routes=blueprint.routes,
-        language=Language(
-            tokenizer=draft.add("tokenizer.json", speech.tokenizer),
-            embedder=speech.embedder,
-            decoder=speech.decoder,
-            context=speech.context,
-            begin=speech.begin,
-            end=speech.end,
-            template=speech.template,
-            question=speech.question,
-            stop=speech.stop,
-        ),
+        language=blueprint.language(draft.add("tokenizer.json", blueprint.tokenizer)),
         variants=(Variant(name="fp32", precisions={part.name: "fp32" for part in parts}),),
         preferred={"cpu": "fp32"},
         samples=tuple(

@@ -1,14 +1,19 @@
 """The command line: a table of commands, and what an error becomes."""
 
 import io
-import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from edgespark.runtime.commandline import tell
-from edgespark.runtime.errors import EdgesparkError, EdgesparkWarning, MissingExtra, UsageError
+from edgespark.runtime.commandline import show, tell
+from edgespark.runtime.errors import (
+    DeviceError,
+    EdgesparkError,
+    EdgesparkWarning,
+    MissingExtra,
+    UsageError,
+)
 from edgespark.runtime.wording import near
 
 COMMANDS = {
@@ -23,8 +28,7 @@ SUMMARY = """usage: edgespark COMMAND BUNDLE …
   inspect  show what a bundle holds
   verify   hash a bundle's files and measure its graphs against their references
 
-edgespark COMMAND --help says more; export-engines makes bundles.
-"""
+edgespark COMMAND --help says more; export-engines makes bundles."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 EXPORT_NEEDS = ("edgespark.export", "torch", "onnx", "onnxscript", "safetensors")
@@ -47,7 +51,7 @@ def _given(arguments: Sequence[str] | None) -> list[str]:
 def _dispatch(arguments: list[str]) -> int:
     name, *rest = arguments or [""]
     if name in ("-h", "--help"):
-        sys.stdout.write(SUMMARY)
+        show(SUMMARY)
         return 0
     if name not in COMMANDS:
         what = f"no command {name!r}{near(name, COMMANDS)}" if name else "no command given"
@@ -80,8 +84,7 @@ def _guarded(run: Callable[[], int]) -> int:
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", EdgesparkWarning)
         try:
-            code = run()
-            sys.stdout.flush()
+            return run()
         except EdgesparkError as error:
             tell(f"error: {error}")
             return error.exit_code
@@ -89,15 +92,11 @@ def _guarded(run: Callable[[], int]) -> int:
             tell("interrupted")
             return INTERRUPTED
         except BrokenPipeError:
-            _silence()
             return BROKEN_PIPE
-        return code
+        except MemoryError as error:
+            tell(f"error: the memory does not suffice: {error}")
+            return DeviceError.exit_code
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     tell(f"warning: {' '.join(str(message).split())}")
-
-
-def _silence() -> None:
-    # else the interpreter flushes stdout once more when it ends, and complains
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

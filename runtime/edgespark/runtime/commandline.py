@@ -3,15 +3,21 @@
 import argparse
 import json
 import sys
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from edgespark.runtime.bundle import Watch
-from edgespark.runtime.errors import UsageError
+from edgespark.runtime.errors import OutputError, UsageError
 from edgespark.runtime.progress import track
+from edgespark.runtime.streams import silence, write_if_possible, write_whole
+from edgespark.runtime.wording import printable
 
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that raises UsageError, so that wrong use is told in one line."""
+
+    def print_help(self, _: object = None) -> None:
+        """Show the help as any other result."""
+        show(self.format_help().rstrip())
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError with the message and the way to the help."""
@@ -37,15 +43,33 @@ def hashing(*, asked: bool) -> Watch:
 
 
 def show(text: str) -> None:
-    """Write a result to stdout."""
-    sys.stdout.write(text + "\n")
+    """Write a result to stdout, whole, without what would steer a terminal.
+
+    OutputError where it cannot be written, BrokenPipeError where its reader has left.
+    """
+    _write(printable(text, keep="\n"))
 
 
 def show_json(document: object) -> None:
     """Write the one JSON document of a command to stdout: ASCII, and no NaN or Infinity."""
-    show(json.dumps(document, indent=1, allow_nan=False))
+    _write(json.dumps(document, indent=1, allow_nan=False))
 
 
 def tell(text: str) -> None:
-    """Write a remark to stderr."""
-    sys.stderr.write(f"edgespark: {text}\n")
+    """Write a remark to stderr; where that is closed or full, it is lost, but no result is."""
+    shown = printable(text, keep="\n")
+    write_if_possible(sys.stderr, f"edgespark: {shown}\n")
+
+
+def _write(result: str) -> None:
+    out: TextIO | None = sys.stdout
+    if out is None:
+        raise OutputError("the result cannot be written to stdout: it is closed")
+    try:
+        write_whole(out, result + "\n")
+    except OSError as error:
+        silence(out)
+        if isinstance(error, BrokenPipeError):
+            raise
+        reason = error.strerror
+        raise OutputError(f"the result cannot be written to stdout: {reason}") from error

@@ -9,6 +9,7 @@ import numpy as np
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.manifest import Part, Port, State
+from edgespark.runtime.memory import zeros
 from edgespark.runtime.sampling import check_logits
 
 
@@ -37,12 +38,15 @@ class Decoder:
     """
 
     def __init__(self, part: Part, states: tuple[State, ...], context: int) -> None:
-        """Allocate the states for at most `context` positions."""
+        """Allocate the states for at most `context` positions; DeviceError if they do not fit."""
         self._name = part.name
         self._context = context
-        self._states = [(s, np.zeros((context, *_sizes(s.past)), s.past.dtype)) for s in states]
-        self._given = {p.name: np.empty((1, *_sizes(p)), p.dtype) for p in part.outputs}
+        self._states = [(s, self._room(s.past, context)) for s in states]
+        self._given = {port.name: self._room(port, 1) for port in part.outputs}
         self._length = 0
+
+    def _room(self, port: Port, rows: int) -> Array:
+        return zeros((rows, *_sizes(port)), port.dtype, f"{self._name}: its {port.name!r}")
 
     def restart(self) -> None:
         """Forget the sequence; the memory is kept."""

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgespark.runtime._numbers import is_number
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.preprocessing import Imagery
 
@@ -55,7 +56,7 @@ class Raster:
             )
         if window is not None and 0 in window[2:]:
             raise InputError(f"window {self.window} is empty: width and height must be 1 or more")
-        if self.nodata is not None and not _is_number(self.nodata):
+        if self.nodata is not None and not is_number(self.nodata):
             raise InputError(f"nodata must be a number, got {shortened(self.nodata)}")
         object.__setattr__(self, "bands", bands)  # plain whole numbers, whatever was given
         object.__setattr__(self, "window", window)
@@ -154,16 +155,6 @@ def _whole(numbers: Sequence[int] | None, name: str) -> tuple[int, ...] | None:
         return None if numbers is None else tuple(operator.index(number) for number in numbers)
     except TypeError as error:
         raise InputError(f"{name} must be whole numbers, got {numbers!r}") from error
-
-
-def _is_number(value: object) -> bool:
-    if not isinstance(value, int | float | np.integer | np.floating):
-        return False
-    try:
-        float(value)
-    except OverflowError:  # more digits than a float64 can hold
-        return False
-    return True
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from edgespark.runtime.backends import Array
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import Chain, route_named
 from edgespark.runtime.decoder import Decoder, Limits, generate
 from edgespark.runtime.device import Device
 from edgespark.runtime.manifest import Axis, Head, Manifest, Port, Route, Variant, part_and_port
+from edgespark.runtime.memory import zeros
 from edgespark.runtime.options import Options
 from edgespark.runtime.parts import Open, Parts
 from edgespark.runtime.ports import check_finite
@@ -80,7 +79,7 @@ class Model:
         with record.stage("assemble"):
             if self._room is None:
                 shape = (1, self._language.context, embeds.shape[-1])
-                self._room = np.empty(shape, np.float32)
+                self._room = zeros(shape, "float32", "the sequence")
             return join(pieces, embeds, self._room)
 
     def answer(

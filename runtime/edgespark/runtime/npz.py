@@ -29,18 +29,19 @@ def arrays_from_npz(content: bytes, where: str) -> dict[str, Array]:
     BundleError where it is none, holds objects, or would take far more memory than it has bytes.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > GROWTH * len(content) + ALLOWANCE:
-            problem = f"would unpack from {len(content)} to {unpacked} bytes"
-            raise BundleError(where, [f"no .npz of plain arrays: {problem}"])
+        _check_size(content)
         with np.load(io.BytesIO(content), allow_pickle=False) as loaded:
             return {name: _array(loaded[name]) for name in loaded.files}
-    except BundleError:
-        raise
     except BROKEN as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise BundleError(where, [f"no .npz of plain arrays: {reason}"]) from error
+
+
+def _check_size(content: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > GROWTH * len(content) + ALLOWANCE:
+        raise ValueError(f"its {len(content)} bytes would become {unpacked}")
 
 
 def _array(value: object) -> Array:

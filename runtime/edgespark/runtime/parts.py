@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-import numpy as np
-
 from edgespark.runtime.backends import Array, Program, Session
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.errors import BundleError, UsageError
 from edgespark.runtime.manifest import Graph, Part, Port, Precision
+from edgespark.runtime.memory import zeros
+from edgespark.runtime.ports import misfits
 from edgespark.runtime.stats import Record
 
 Open = Callable[[Program], Session]
@@ -19,6 +19,7 @@ Open = Callable[[Program], Session]
 class Loaded:
     """An opened part, and those of its outputs whose shape is known, allocated once."""
 
+    part: Part
     session: Session
     outputs: Mapping[str, Array]
 
@@ -48,14 +49,20 @@ class Parts:
         """Run the part and note what it took as `stage` (by default the part's name).
 
         Without `outputs` of the caller it writes into the part's own: its next run overwrites them.
+        BundleError where the graph gives another shape than the manifest promises.
         """
         loaded = self._loaded.get(name)
         if loaded is None:
             with record.stage(f"load.{name}"):
                 loaded = self._opened(name)
             self._loaded[name] = loaded
+        bound = loaded.outputs if outputs is None else outputs
         with record.stage(stage or name):
-            return loaded.session.run(inputs, loaded.outputs if outputs is None else outputs)
+            made = loaded.session.run(inputs, bound)
+            free = {port: array for port, array in made.items() if port not in bound}
+            if free and (problems := misfits(loaded.part, inputs, free)):
+                raise BundleError(self.graph(name).file.path, problems)
+            return made
 
     def graph(self, name: str) -> Graph:
         """Return the graph of the part that this variant uses."""
@@ -75,7 +82,7 @@ class Parts:
     def _opened(self, name: str) -> Loaded:
         part = self._bundle.manifest.part(name)
         session = self._open(program(self._bundle, part, self.graph(name), self._threads))
-        return Loaded(session, allocated(part))
+        return Loaded(part, session, allocated(part))
 
 
 def allocated(part: Part) -> dict[str, Array]:
@@ -84,17 +91,14 @@ def allocated(part: Part) -> dict[str, Array]:
     DeviceError where the memory does not suffice.
     """
     fixed = [p for p in part.outputs if all(a.static or a.name == "batch" for a in p.axes)]
-    return {port.name: _empty(part, port) for port in fixed}
-
-
-def _empty(part: Part, port: Port) -> Array:
-    shape = [axis.high if axis.static else 1 for axis in port.axes]
-    try:
-        return np.empty(shape, port.dtype)
-    except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address can count
-        raise DeviceError(
-            f"part {part.name!r}: its output {port.name!r} {shape} does not fit the memory"
-        ) from error
+    return {
+        port.name: zeros(
+            [axis.high if axis.static else 1 for axis in port.axes],
+            port.dtype,
+            f"part {part.name!r}: its output {port.name!r}",
+        )
+        for port in fixed
+    }
 
 
 def fed(part: Part, graph: Graph) -> tuple[Port, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import DeviceError
-from edgespark.runtime.manifest import Axis, Port
+from edgespark.runtime.manifest import Axis, Part, Port
 
 
 def written(port: Port) -> str:
@@ -30,6 +30,29 @@ def check_finite(part: str, outputs: Mapping[str, Array]) -> None:
                 f"{part} gave {name} that are not finite: its arithmetic overflows on this input; "
                 "try a wider precision"
             )
+
+
+def misfits(part: Part, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> list[str]:
+    """Return which of the outputs of a run do not have the shape that their port promises.
+
+    A dynamic axis has the size that the axis of that name has among the inputs.
+    """
+    sizes = {
+        axis.name: size
+        for port in part.inputs
+        for axis, size in zip(port.axes, inputs[port.name].shape, strict=False)
+    }
+    return [
+        f"gave {port.name!r} of shape {list(outputs[port.name].shape)}, not {written(port)}"
+        for port in part.outputs
+        if port.name in outputs and not _kept(port, outputs[port.name].shape, sizes)
+    ]
+
+
+def _kept(port: Port, shape: Sequence[int], sizes: Mapping[str, int]) -> bool:
+    pairs = zip(port.axes, shape, strict=False)
+    alike = all(axis.static or size == sizes.get(axis.name, size) for axis, size in pairs)
+    return alike and takes(port, shape)
 
 
 def takes(port: Port, sizes: Sequence[int]) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TextIO, TypeVar
 
+from edgespark.runtime.streams import write_if_possible
+
 T = TypeVar("T")
 
 WIDTH = 24
@@ -19,15 +21,14 @@ def track(
     The bar's line ends with the block, before anyone can tell of an error in it. Nothing is shown
     where the stream is no terminal, unless `asked`.
     """
-    out = sys.stderr if stream is None else stream
-    if not (asked or out.isatty()):
+    out: TextIO | None = sys.stderr if stream is None else stream
+    if out is None or not (asked or out.isatty()):  # None: stderr was closed from the start
         yield items
         return
     try:
         yield _drawn(items, title, total, out)
     finally:
-        out.write("\n")
-        out.flush()
+        write_if_possible(out, "\n")
 
 
 def _drawn(items: Iterable[T], title: str, total: int, out: TextIO) -> Iterator[T]:
@@ -39,5 +40,4 @@ def _drawn(items: Iterable[T], title: str, total: int, out: TextIO) -> Iterator[
 
 def _draw(out: TextIO, title: str, done: int, total: int) -> None:
     filled = WIDTH * done // max(total, 1)
-    out.write(f"\r{title} [{'#' * filled}{'.' * (WIDTH - filled)}] {done}/{total}")
-    out.flush()
+    write_if_possible(out, f"\r{title} [{'#' * filled}{'.' * (WIDTH - filled)}] {done}/{total}")

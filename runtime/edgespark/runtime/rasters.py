@@ -1,6 +1,7 @@
 """GeoTIFF and its kin, through rasterio: windows, masks and ground sizes."""
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,9 @@ from edgespark.runtime.preprocessing import Imagery
 # A file is opened by the driver of its suffix alone: others may follow links out of the machine.
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".vrt": "VRT", ".jp2": "JP2OpenJPEG"}
 EARTH_RADIUS = 6_371_008.8  # metres, IUGG mean radius
+CACHE = 64 << 20
+"""Bytes of blocks that GDAL may keep (its own choice is 5 % of the machine). Every block is read
+once, so more gains nothing: 20000 x 20000 x 3 took 184 MB instead of 1400, in the same time."""
 
 
 @contextmanager
@@ -37,14 +41,15 @@ def open_raster(raster: Raster, record: Imagery) -> Iterator[Grid]:
     """
     path = checked_file(raster.path)
     rasterio = _rasterio()
-    with _told(path), warnings.catch_warnings():
-        # A raster without a place on the ground is fine: its ground size is then not checked.
-        warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-        dataset = rasterio.open(path.absolute(), driver=DRIVERS[path.suffix.lower()])
-    with dataset:
-        with _told(path):
-            grid = _grid(dataset, raster, record)
-        yield grid
+    with rasterio.Env(**({} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE})):
+        with _told(path), warnings.catch_warnings():
+            # A raster without a place on the ground is fine: its ground size is then not checked.
+            warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
+            dataset = rasterio.open(path.absolute(), driver=DRIVERS[path.suffix.lower()])
+        with dataset:
+            with _told(path):
+                grid = _grid(dataset, raster, record)
+            yield grid
 
 
 def _rasterio() -> Any:  # noqa: ANN401 it has no types

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgespark.runtime.grid import Window
+from edgespark.runtime.memory import zeros
 
 Doubles: TypeAlias = NDArray[np.float64]
 
@@ -59,10 +60,10 @@ class Average:
     """
 
     def __init__(self, bands: int, cells: tuple[int, int], samples: tuple[int, int]) -> None:
-        """Start with nothing seen."""
+        """Start with nothing seen; DeviceError where so many cells do not fit the memory."""
         self._cells, self._samples = cells, samples
-        self._sums = np.zeros((bands, *cells))
-        self._weights = np.zeros((bands, *cells))
+        self._sums: Doubles = zeros((bands, *cells), "float64", "the averaged image")
+        self._weights: Doubles = zeros((bands, *cells), "float64", "the averaged image")
 
     def add(self, window: Window, values: Doubles, valid: NDArray[np.bool_] | None) -> None:
         """Take the values [bands, rows, columns] of a window; those not `valid` must be 0."""

@@ -1,11 +1,13 @@
 """How the next token is chosen from the logits."""
 
-import sys
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from reprlib import repr as shortened
 
 import numpy as np
 
+from edgespark.runtime._numbers import is_number
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import DeviceError, UsageError
 
@@ -25,9 +27,10 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse what no distribution can be made of."""
-        if not _is_number(self.temperature) or not 0 <= self.temperature <= sys.float_info.max:
-            raise UsageError(f"temperature must be a finite number >= 0, got {self.temperature!r}")
-        if not _is_number(self.top_p) or not 0 < self.top_p <= 1:
+        if not is_number(self.temperature) or not 0 <= self.temperature < math.inf:
+            got = shortened(self.temperature)
+            raise UsageError(f"temperature must be a finite number >= 0, got {got}")
+        if not is_number(self.top_p) or not 0 < self.top_p <= 1:
             raise UsageError(f"top_p must be a number above 0 and up to 1, got {self.top_p!r}")
         if not _is_integer(self.seed) or self.seed < 0:
             raise UsageError(f"seed must be an integer >= 0, got {self.seed!r}")
@@ -72,10 +75,6 @@ def check_logits(logits: Array, stage: str) -> None:
             f"{stage} gave {highest} instead of numbers: its arithmetic overflows on this input; "
             "try a wider precision"
         )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float | np.floating) and not isinstance(value, bool)
 
 
 def _is_integer(value: object) -> bool:

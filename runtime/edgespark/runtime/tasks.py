@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgespark.runtime.backends import Array
-from edgespark.runtime.errors import BundleError, UsageError
+from edgespark.runtime.errors import UsageError
 from edgespark.runtime.manifest import Head, Route
 
 
@@ -36,23 +36,15 @@ def probabilities(scores: Mapping[str, Array], chosen: Mapping[str, Head]) -> di
 
     `scores` are logits [classes] per modality. Several are combined by the mean of their
     log-probabilities (a product of experts, Hinton 2002, to the power 1/n), then normalised.
-    BundleError where a head gives another number of scores than it has labels.
     """
     labels = next(iter(chosen.values())).labels
     total = np.zeros(len(labels))
     for modality, logits in scores.items():
-        _check_count(logits, chosen[modality])
         order = [chosen[modality].labels.index(label) for label in labels]
         total += _log_softmax(logits.astype(np.float64))[order]
     values = np.exp(_log_softmax(total / len(scores)))
     order = np.argsort(-values, kind="stable").tolist()
     return {labels[i]: float(values[i]) for i in order}
-
-
-def _check_count(logits: Array, head: Head) -> None:
-    if logits.shape != (len(head.labels),):
-        problem = f"gives scores of shape {list(logits.shape)}, it has {len(head.labels)} labels"
-        raise BundleError(head.part, [problem])
 
 
 def _log_softmax(logits: Array) -> Array:

@@ -1,12 +1,13 @@
 """AllSpark: one encoder and one bridge per sensor, one LLM, one task head per modality."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from edgespark.calibration.samples import SampleSet
-from edgespark.export.blueprint import Blueprint, Speech
+from edgespark.export.blueprint import Blueprint
 from edgespark.export.evaluate import held_out_dialogues
 from edgespark.export.models.allspark import AllSpark
 from edgespark.export.models.config import AllSparkConfig
@@ -17,7 +18,7 @@ from edgespark.export.weights import SHIPPED, Checkpoint, checkpoint
 from edgespark.export.worlds.dataset import Scenes, make
 from edgespark.export.worlds.sensors import SENSORS
 from edgespark.runtime.errors import UnknownModality
-from edgespark.runtime.manifest import Head, Route, Score, Wire
+from edgespark.runtime.manifest import File, Head, Language, Route, Score, Wire
 from edgespark.runtime.preprocessing import Text
 
 CONFIGS = {"allspark-tiny": TINY}
@@ -41,7 +42,8 @@ def blueprint(name: str, folder: Path | None, modalities: tuple[str, ...]) -> Bl
         licence="Apache-2.0",
         stages=parts,
         routes=tuple(route(config, modality) for modality in chosen),
-        speech=speech(config, writer, source),
+        tokenizer=source.tokenizer.to_str(pretty=False).encode(),
+        language=partial(language, config, writer),
         samples=tuple(samples(scenes, modality) for modality in chosen),
         card=source.card,
         scores=scores(source, chosen),
@@ -87,10 +89,10 @@ def route(config: AllSparkConfig, modality: str) -> Route:
     )
 
 
-def speech(config: AllSparkConfig, writer: Writer, source: Checkpoint) -> Speech:
+def language(config: AllSparkConfig, writer: Writer, tokenizer: File) -> Language:
     """Describe the LLM's side of the prompt."""
-    return Speech(
-        tokenizer=source.tokenizer.to_str(pretty=False).encode(),
+    return Language(
+        tokenizer=tokenizer,
         embedder="embedder",
         decoder="decoder",
         context=config.llm.context,

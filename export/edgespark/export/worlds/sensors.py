@@ -2,7 +2,7 @@
 
 from edgespark.export.worlds.covers import SENTINEL_1, SENTINEL_2
 from edgespark.export.worlds.scenes import METRES, SIZE
-from edgespark.runtime.preprocessing import Band, Imagery
+from edgespark.runtime.preprocessing import Band, Imagery, RasterDType
 
 # Means and standard deviations of the synthetic world's training scenes, rounded.
 RGB = (("red", 0.47, 0.21), ("green", 0.52, 0.18), ("blue", 0.40, 0.14))
@@ -13,45 +13,48 @@ REFLECTANCE = (
 DECIBEL = ((-11.8, 4.4), (-18.6, 4.6))
 NEAREST, FURTHEST = METRES / 2, 4 * METRES
 
+
+def imagery(
+    bands: tuple[Band, ...], dtypes: tuple[RasterDType, ...], unit: str, *, decibel: bool = False
+) -> Imagery:
+    """Give the record of one sensor; size, ground resolution and validity are the world's."""
+    return Imagery(
+        bands=bands,
+        rows=SIZE,
+        columns=SIZE,
+        dtypes=dtypes,
+        unit=unit,
+        min_valid=0.25,
+        gsd_low=NEAREST,
+        gsd_high=FURTHEST,
+        decibel=decibel,
+    )
+
+
 SENSORS = {
-    "rgb": Imagery(
-        bands=tuple(
+    "rgb": imagery(
+        tuple(
             Band(name=name, scale=1 / 255, low=0.0, high=1.0, mean=mean, std=std)
             for name, mean, std in RGB
         ),
-        rows=SIZE,
-        columns=SIZE,
-        dtypes=("uint8",),
-        unit="display value 0…1",
-        min_valid=0.25,
-        gsd_low=NEAREST,
-        gsd_high=FURTHEST,
+        ("uint8",),
+        "display value 0…1",
     ),
-    "msi": Imagery(
-        bands=tuple(
+    "msi": imagery(
+        tuple(
             Band(name=name, scale=1e-4, low=0.0, high=1.6, mean=mean, std=std)
             for name, (mean, std) in zip(SENTINEL_2, REFLECTANCE, strict=True)
         ),
-        rows=SIZE,
-        columns=SIZE,
-        dtypes=("int16", "uint16"),
-        unit="reflectance (stored x 10000)",
-        min_valid=0.25,
-        gsd_low=NEAREST,
-        gsd_high=FURTHEST,
+        ("int16", "uint16"),
+        "reflectance (stored x 10000)",
     ),
-    "sar": Imagery(
-        bands=tuple(
+    "sar": imagery(
+        tuple(
             Band(name=name, low=-40.0, high=10.0, mean=mean, std=std)
             for name, (mean, std) in zip(SENTINEL_1, DECIBEL, strict=True)
         ),
-        rows=SIZE,
-        columns=SIZE,
-        dtypes=("float32", "float64"),
-        unit="backscatter in dB",
-        min_valid=0.25,
+        ("float32", "float64"),
+        "backscatter in dB",
         decibel=True,
-        gsd_low=NEAREST,
-        gsd_high=FURTHEST,
     ),
 }

@@ -1,9 +1,16 @@
 """ONNX Runtime on the CPU, with every input and output bound by pointer."""
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+
+# Since 1.29 the official builds for Linux report each session (names, hashes and times of graphs)
+# to Microsoft, and keep a device id and a database in the home folder. They look only once, when
+# they are imported; who wants to report sets the variable to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 

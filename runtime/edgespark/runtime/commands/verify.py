@@ -15,7 +15,7 @@ from edgespark.runtime.commandline import (
     show_json,
 )
 from edgespark.runtime.device import check_packages, device_named
-from edgespark.runtime.errors import CheckError
+from edgespark.runtime.errors import CheckError, UsageError
 from edgespark.runtime.manifest import Score
 from edgespark.runtime.options import MOST_THREADS, check_count
 from edgespark.runtime.progress import track
@@ -32,6 +32,8 @@ def main(arguments: list[str]) -> int:
     for name, most in (("threads", MOST_THREADS), ("samples", inf)):
         if getattr(given, name) is not None:
             check_count(f"--{name}", getattr(given, name), most)
+    if given.samples is not None and not given.scores:
+        raise UsageError("--samples means nothing without --scores: add that, or leave both out")
     device = device_named(given.device)
     check_packages()
     bundle = Bundle.open(given.bundle)
