@@ -16,7 +16,7 @@ from edgespark.export.worlds.covers import SENTINEL_1, SENTINEL_2
 from edgespark.export.worlds.scenes import METRES, scene
 from edgespark.export.worlds.words import note
 
-STREAM, INDEX = 5, 3
+STREAM, INDEX = 5, 7
 BANDS = {"rgb": ("red", "green", "blue"), "msi": SENTINEL_2, "sar": SENTINEL_1}
 
 
