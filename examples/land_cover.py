@@ -17,8 +17,8 @@ import rasterio
 from edgespark.runtime import Spark, load
 
 FILES = {"rgb": "S2RGB.tif", "msi": "S2L2A.tif", "sar": "S1RTC.tif"}
-# Esri's land-cover classes, numbered without gaps from 1 on. The numbering is inferred from the maps
-# (a place that is snow all over says 7), not read from a description of the data set.
+# Esri's land-cover classes, numbered without gaps from 1 on. That is inferred from the maps (a
+# place that is snow all over says 7), not read from a description of the data set.
 COVERS = (
     "none",
     "water",

@@ -9,7 +9,6 @@ WIDTH, CONTEXT, VOCABULARY, TOKENS, BANDS, SIZE = 8, 32, 50, 4, 3, 16
 LABELS = ("water", "forest")
 BATCH = ("batch", 1, 4)
 ROWS = ("sequence", 1, CONTEXT)
-ZEROS = "0" * 64
 Json = dict[str, Any]
 
 
@@ -28,13 +27,22 @@ def write_manifest(root: Path, value: Json) -> None:
 
 
 def sealed(value: Json) -> bytes:
-    plain = {name: each for name, each in value.items() if name != "sha256"} | {"sha256": ZEROS}
-    head, _, tail = json.dumps(plain, indent=1).rpartition(ZEROS)
-    return f"{head}{hashlib.sha256(f'{head}{ZEROS}{tail}'.encode()).hexdigest()}{tail}".encode()
+    plain = {name: each for name, each in value.items() if name != "sha256"}
+    canonical = json.dumps(only_paths(plain), sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    return json.dumps(plain | {"sha256": digest}, indent=1).encode()
+
+
+def only_paths(value: Any) -> Any:  # noqa: ANN401 JSON of any shape
+    """Replace every file record by its path."""
+    if isinstance(value, dict):
+        record = set(value) == {"path", "bytes", "sha256"}
+        return value["path"] if record else {k: only_paths(v) for k, v in value.items()}
+    return [only_paths(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def reseal(root: Path) -> None:
-    """Make the manifest say what lies there: each file's size and SHA-256, and its own digest."""
+    """Make the manifest say what lies there: each file's size and SHA-256."""
     value = json.loads((root / "manifest.json").read_bytes())
     waiting: list[Any] = [value]
     while waiting:

@@ -1,7 +1,8 @@
 """The files of a bundle: what is opened, what is refused, and that it says why."""
 
+import contextlib
+import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -158,50 +159,47 @@ def test_a_flipped_byte_in_any_file_is_told(path: str, root: Path) -> None:
     assert [each for each in bundle.problems() if path not in each] == []
 
 
-@pytest.mark.parametrize(
-    "flip",
-    [('"mean": 90.0', '"mean": 90.5'), ('"hand-made"', '"hand-Made"'), (' "name"', '  "name"')],
-)
-def test_a_change_in_the_manifest_is_told_before_its_fields_are_judged(
-    flip: tuple[str, str], root: Path
-) -> None:
+@pytest.mark.parametrize("flip", [('"mean": 90.0', '"mean": 90.5'), ('"hand-made"', '"hand-Made"')])
+def test_a_change_that_looks_right_is_told_by_the_digest(flip: tuple[str, str], root: Path) -> None:
     path = root / "manifest.json"
     path.write_text(path.read_text().replace(*flip, 1))
 
     (told,) = refusal(root).problems
-    assert told.startswith("was changed or damaged: its SHA-256 is ")
+    assert told.startswith("was changed or damaged: its digest is ")
+
+
+def test_a_change_that_can_be_named_is_told_by_name(root: Path) -> None:
+    path = root / "manifest.json"
+    path.write_text(path.read_text().replace('"name"', '"surname"', 1))
+
+    assert "$.surname: unknown field" in str(refusal(root))
+
+
+def test_another_layout_of_the_same_manifest_is_the_same(root: Path) -> None:
+    path = root / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+
+    assert Bundle.open(root).problems() == []
+
+
+def test_a_manifest_without_a_digest_is_damaged(root: Path) -> None:
+    path = root / "manifest.json"
+    value = json.loads(path.read_text())
+    del value["sha256"]
+    path.write_text(json.dumps(value))
+
+    assert "was changed or damaged" in str(refusal(root))
 
 
 def test_a_flipped_bit_in_any_byte_of_the_manifest_is_told(root: Path) -> None:
     path = root / "manifest.json"
     honest = path.read_bytes()
-    for place in [*range(0, len(honest), 61), *range(len(honest) - 90, len(honest))]:
+    for place in [*range(0, len(honest), 61), *range(len(honest) - 90, len(honest) - 1)]:
         content = bytearray(honest)
         content[place] ^= 1 << place % 8
         path.write_bytes(content)
-        refusal(root)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda text: text[: text.rindex(",")] + "}",
-        lambda text: text.rstrip().rstrip("}") + ', "name2": ""}',
-        lambda text: re.sub(r'[0-9a-f]{64}"\s*}\s*$', '"}', text),
-        lambda text: text.rstrip() + " " * 2000,
-    ],
-    ids=["none", "not the last", "empty", "far from the end"],
-)
-def test_a_manifest_without_a_digest_at_its_end_is_damaged(
-    change: Callable[[str], str], root: Path
-) -> None:
-    path = root / "manifest.json"
-    path.write_text(change(path.read_text()))
-
-    assert refusal(root).problems == (
-        "was changed or damaged: "
-        "its last field is not sha256, its own digest in 64 hexadecimal digits",
-    )
+        with contextlib.suppress(BundleError):
+            assert Bundle.open(root).problems() != []
 
 
 def test_a_bundle_that_was_resealed_is_whole(root: Path) -> None:

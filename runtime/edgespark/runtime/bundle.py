@@ -9,13 +9,13 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias, cast
 
 from edgespark.runtime import _check, _decode, _seal
 from edgespark.runtime.errors import BundleError, MissingInput
-from edgespark.runtime.manifest import DERIVED, FORMAT, UNSEALED, VERSION, File, Manifest
+from edgespark.runtime.manifest import DERIVED, FORMAT, VERSION, File, Manifest
 from edgespark.runtime.manifest import FILE as MANIFEST
 from edgespark.runtime.wording import printable
 
@@ -95,9 +95,9 @@ class Bundle:
 
 def bytes_from_manifest(made: Manifest) -> bytes:
     """Return the manifest as the bytes of its file: UTF-8 JSON, sealed with its own digest."""
-    plain = asdict(replace(made, sha256=UNSEALED))
-    text = json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False)
-    return _seal.seal(f"{text}\n".encode())
+    plain = json.loads(json.dumps(asdict(made), allow_nan=False))
+    plain[_seal.FIELD] = _seal.digest(plain)
+    return f"{json.dumps(plain, indent=1, ensure_ascii=False)}\n".encode()
 
 
 def _folder(path: str | Path) -> Path:
@@ -130,10 +130,18 @@ def _judged(content: bytes) -> tuple[Manifest | None, list[str]]:
         value = _decode.parse(content.decode())
     except ValueError as error:
         return None, [f"is no strict JSON: {error}"]
-    if problem := _of_another_version(value) or _seal.problem(content):
+    if problem := _of_another_version(value):
         return None, [problem]
     made, problems = _decode.decode(Manifest, value)
-    return made, problems if made is None else _check.problems(made)
+    if made is None:
+        return None, problems
+    # What can be named is told by name; the digest finds what is wrong and looks right.
+    return made, _check.problems(made) or _damage(value)
+
+
+def _damage(value: object) -> list[str]:
+    found = _seal.problem(cast("dict[str, _seal.Json]", value))
+    return [found] if found else []
 
 
 def _of_another_version(value: object) -> str:

@@ -247,8 +247,7 @@ class Manifest:
     """All that the runtime needs to know of a bundle.
 
     `preferred` names the variant that each device takes when none is asked for. `sha256` is the
-    digest of the manifest's own file, with 64 zeros where it stands; whoever writes the file fills
-    it in, and it says nothing about whether two manifests say the same.
+    digest of all the rest but the files' sizes and digests; whoever writes the file fills it in.
     """
 
     format: str = FORMAT
