@@ -1,6 +1,7 @@
 """The command line: one result on stdout, everything else on stderr, and the right exit code."""
 
 import io
+import re
 import subprocess
 import sys
 import warnings
@@ -127,6 +128,11 @@ def test_a_warning_is_one_line_on_stderr(
     command(run)
     assert main(["verify"]) == 0
     assert capsys.readouterr().err == "edgespark: warning: the scene is coarse\n" * 2
+
+
+def test_the_version_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert re.fullmatch(r"edgespark \d+\.\d+\.\d+\n", capsys.readouterr().out)
 
 
 def test_help_goes_to_stdout(capsys: pytest.CaptureFixture[str]) -> None:

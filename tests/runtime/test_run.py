@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from edgespark.runtime.cli import main
+from edgespark.runtime.inputs import Encode, Prepared, prepare
+from edgespark.runtime.manifest import Route
 from edgespark.runtime.wording import printable
 from tests.runtime.on_disk import write
 from tests.runtime.stand_in import StandIn
@@ -117,6 +119,21 @@ def test_heads_with_other_labels_give_the_answer_and_a_line_why_there_are_no_sco
     out, err = capsys.readouterr()
     assert json.loads(out)["scores"] is None
     assert "no scores: the heads of rgb and sar have different labels" in err
+
+
+def test_answer_and_scores_read_each_input_once(
+    folder: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+
+    def watched(route: Route, value: object, encode: Encode) -> Prepared:
+        if not isinstance(value, Prepared):
+            read.append(route.modality)
+        return prepare(route, value, encode)
+
+    monkeypatch.setattr("edgespark.runtime.chain.prepare", watched)
+    printed(["run", str(folder), "--input", f"rgb={image}", "--prompt", "what?"])
+    assert read == ["rgb"]
 
 
 def test_a_prompt_alone_expects_no_scores(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

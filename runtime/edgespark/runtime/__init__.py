@@ -14,7 +14,7 @@ from edgespark.runtime.errors import (
     UnknownModality,
     UsageError,
 )
-from edgespark.runtime.inputs import Raster
+from edgespark.runtime.inputs import Prepared, Raster
 from edgespark.runtime.spark import Spark, load
 from edgespark.runtime.stats import Stats
 from edgespark.runtime.turns import Stream
@@ -30,6 +30,7 @@ __all__ = [
     "MissingExtra",
     "MissingInput",
     "OutputError",
+    "Prepared",
     "Raster",
     "Spark",
     "Stats",

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import UnknownModality
-from edgespark.runtime.inputs import prepare
+from edgespark.runtime.inputs import Prepared, prepare
 from edgespark.runtime.manifest import Manifest, Route, part_and_port
 from edgespark.runtime.parts import Parts
 from edgespark.runtime.ports import check_finite
@@ -40,15 +40,21 @@ class Chain:
         self._manifest = manifest
         self._kept: OrderedDict[bytes, Array] = OrderedDict()
 
+    def prepared(self, modality: str, value: object, record: Record) -> Prepared:
+        """Return the arrays that the modality's route starts from; InputError as `prepare`."""
+        route = route_named(self._manifest, modality)
+        with record.stage(f"prepare.{modality}"):
+            made = prepare(route, value, self._tokenizer.encode)
+        record.valid[modality] = made.valid
+        return made
+
     def tokens(self, modality: str, value: object, record: Record) -> Array:
         """Return the modality's tokens, float32 [1, tokens, width], which must not be changed.
 
         DeviceError, which names the part, where one gives NaN or infinity.
         """
         route = route_named(self._manifest, modality)
-        with record.stage(f"prepare.{modality}"):
-            prepared = prepare(route, value, self._tokenizer.encode)
-        record.valid[modality] = prepared.valid
+        prepared = self.prepared(modality, value, record)
         key = _digest(modality, prepared.arrays)
         if key in self._kept:
             record.cached.append(modality)

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from importlib.metadata import version
 
 from edgespark.runtime.commandline import show, tell
 from edgespark.runtime.errors import (
@@ -52,6 +53,9 @@ def _dispatch(arguments: list[str]) -> int:
     name, *rest = arguments or [""]
     if name in ("-h", "--help"):
         show(SUMMARY)
+        return 0
+    if name == "--version":
+        show(f"edgespark {version('edgespark')}")
         return 0
     if name not in COMMANDS:
         what = f"no command {name!r}{near(name, COMMANDS)}" if name else "no command given"

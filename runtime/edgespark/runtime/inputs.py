@@ -55,9 +55,12 @@ def prepare(route: Route, value: object, encode: Encode) -> Prepared:
     Imagery takes an array [bands, rows, columns] ([rows, columns] for one band; what is masked in a
     numpy.ma.MaskedArray is not valid), the path of a GeoTIFF, VRT, JPEG 2000, PNG, JPEG or .npy
     file, or a Raster; it gives `pixels`, float32 [1, bands, rows, columns]. Text takes a str, or
-    the Path of a UTF-8 file; it gives `ids`, int64 [1, tokens]. Both take an Argument. Raises
-    InputError for what cannot be one, MissingExtra where a library is not installed.
+    the Path of a UTF-8 file; it gives `ids`, int64 [1, tokens]. Both take an Argument; what is
+    Prepared already is given back. Raises InputError for what cannot be one, MissingExtra where a
+    library is not installed.
     """
+    if isinstance(value, Prepared):
+        return value
     record = route.preprocessing
     try:
         return READERS[type(record)](record, value, encode)

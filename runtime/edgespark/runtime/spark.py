@@ -13,6 +13,7 @@ from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import route_named
 from edgespark.runtime.device import check_packages, device_named
 from edgespark.runtime.errors import UsageError
+from edgespark.runtime.inputs import Prepared
 from edgespark.runtime.manifest import Head, Manifest
 from edgespark.runtime.model import Model, Setup
 from edgespark.runtime.options import MOST_THREADS, Options, check_count, variant_named
@@ -175,6 +176,17 @@ class Spark:
         with self._turn() as record:
             tokens = [self._model.chain.tokens(m, v, record)[0] for m, v in modalities.items()]
         return np.concatenate(tokens)
+
+    def prepare(self, /, **modalities: object) -> dict[str, Prepared]:
+        """Read and prepare inputs once; what is returned can stand in their place in other calls.
+
+        The arrays are those of the modality's preprocessing, as float32 [1, bands, rows, columns]
+        `pixels` for imagery and int64 [1, tokens] `ids` for text. InputError as for the calls.
+        """
+        for modality in modalities:
+            route_named(self.manifest, modality)
+        with self._turn() as record:
+            return {m: self._model.chain.prepared(m, v, record) for m, v in modalities.items()}
 
     def drop(self, part: str | None = None) -> None:
         """Free the memory of one part, or of all; it is loaded again when it is next used.

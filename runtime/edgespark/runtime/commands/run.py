@@ -86,10 +86,11 @@ def _results(
     if given.task is None and _has_scores(spark, modalities):
         tasks.append("classify")
     results: dict[str, Any] = {}
-    stats = []
+    ready = spark.prepare(**modalities)  # once, for all tasks
+    stats = [spark.stats]
     for task in tasks:
         key, carry_out = TASKS[task]
-        results[key] = carry_out(spark, given, modalities)
+        results[key] = carry_out(spark, given, ready)
         stats.append(spark.stats)
     return results, stats
 
@@ -154,7 +155,7 @@ def _stages(stats: Sequence[Stats]) -> dict[str, float]:
 
 
 def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, object]:
-    first = stats[0]
+    first = stats[1]  # of the first task; before it the inputs were prepared
     return {
         **{key: results.get(key) for key, _ in TASKS.values()},
         "device": first.device,
