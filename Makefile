@@ -6,7 +6,8 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 working = $(shell for each in $(1); do "$$each" --version >/dev/null 2>&1 && echo "$$each" && break; done)
-PYTHON ?= $(call working,python3.11 python3.12 python3)
+python = $(or $(1),$(error no working $(2) found: install one, or set PYTHON))
+PYTHON ?= $(call working,python3.11 python3.12 python3.13)
 # Jetson's Python: the runtime's tests run on it too, where it is installed.
 PYTHON310 ?= $(call working,python3.10 $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python) \
 	$(wildcard $(PYENV_ROOT)/versions/3.10.*/bin/python))
@@ -50,13 +51,13 @@ train: .venv/ready
 
 # torch comes first and alone: from where pip finds a CPU build, if it was told of one.
 .venv/ready: pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(call python,$(PYTHON),python3.11 or later) -m venv .venv
 	$(BIN)/python $(PIP) torch==2.13.0
 	$(BIN)/python $(PIP) --editable ".[geo,media,export,dev]"
 	touch $@
 
 .venv-base/ready: pyproject.toml
-	$(PYTHON) -m venv .venv-base
+	$(call python,$(PYTHON),python3.11 or later) -m venv .venv-base
 	.venv-base/bin/python $(PIP) --editable . "pytest>=8" "hypothesis>=6"
 	touch $@
 
@@ -71,4 +72,5 @@ build/tiny: .venv/ready $(SOURCES)
 	touch build/tiny
 
 clean:
-	rm -rf .venv .venv-base .venv-base-3.10 build .hypothesis .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-base .venv-base-3.10 build .hypothesis .*_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -64,4 +64,6 @@ def main(bundle: str, folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    if len(sys.argv) != 3:  # noqa: PLR2004 the script, BUNDLE and FOLDER
+        sys.exit(__doc__)
+    main(*sys.argv[1:])

@@ -5,7 +5,6 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.metadata import version
 
 from edgespark.runtime.commandline import show, tell
 from edgespark.runtime.errors import (
@@ -55,7 +54,7 @@ def _dispatch(arguments: list[str]) -> int:
         show(SUMMARY)
         return 0
     if name == "--version":
-        show(f"edgespark {version('edgespark')}")
+        show(f"edgespark {import_module('importlib.metadata').version('edgespark')}")
         return 0
     if name not in COMMANDS:
         what = f"no command {name!r}{near(name, COMMANDS)}" if name else "no command given"

@@ -185,7 +185,7 @@ def _bars(scores: Mapping[str, float]) -> str:
     top = list(scores.items())[:BARS]
     width = max(len(label) for label, _ in top)
     lines = (f"  {label:{width}}  {p:.3f}  {'#' * round(p * WIDTH)}" for label, p in top)
-    return "\n".join(map(printable, lines))
+    return "\n".join(printable(line.rstrip()) for line in lines)
 
 
 def _answer(text: str) -> str:
