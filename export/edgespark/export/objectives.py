@@ -18,7 +18,11 @@ from edgespark.export.worlds.words import Dialogue
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Some scenes as some modalities show them, in that order, and one dialogue about each."""
+    """n scenes as some modalities show them, in that order, and one dialogue about each.
+
+    pixels: float32 [n, bands, rows, columns] by sensor, normalised; texts: n by text modality;
+    labels: int64 [n].
+    """
 
     modalities: tuple[str, ...]
     pixels: dict[str, Tensor]

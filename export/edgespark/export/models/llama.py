@@ -60,7 +60,12 @@ class Attention(nn.Module):
     def forward(
         self, x: Tensor, turn: Turn, mask: Tensor, past: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Attend, and give the new keys and values [sequence, batch, heads, head_dim]."""
+        """Attend from x [batch, sequence, width] over `past` and x itself.
+
+        turn: RoPE's cos and sin, [batch, sequence, 1, head_dim] each; mask: [sequence, past +
+        sequence], added to the scores; past: keys and values [past, batch, heads, head_dim]. Gives
+        x's shape, and the new keys and values [sequence, batch, heads, head_dim].
+        """
         query, key, value = (
             part(x).unflatten(-1, (self.heads, -1))
             for part in (self.q_proj, self.k_proj, self.v_proj)
@@ -123,7 +128,7 @@ class Layer(nn.Module):
     def forward(
         self, x: Tensor, turn: Turn, mask: Tensor, past: tuple[Tensor, Tensor]
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Run the layer, and give its new keys and values."""
+        """Run the layer on x [batch, sequence, width]; the rest is as in Attention.forward."""
         mixed, new = self.self_attn(self.input_layernorm(x), turn, mask, past)
         x = x + mixed
         x = x + self.mlp(self.post_attention_layernorm(x))
