@@ -1,23 +1,31 @@
-"""edgespark.runtime: run a bundle, with numpy, tokenizers and one inference backend."""
+"""edgespark.runtime: run a bundle, with numpy, tokenizers and one inference backend.
 
-from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.errors import (
-    BundleError,
-    CheckError,
-    DeviceError,
-    EdgesparkError,
-    EdgesparkWarning,
-    InputError,
-    MissingExtra,
-    MissingInput,
-    OutputError,
-    UnknownModality,
-    UsageError,
-)
-from edgespark.runtime.inputs import Prepared, Raster
-from edgespark.runtime.spark import Spark, load
-from edgespark.runtime.stats import Stats
-from edgespark.runtime.turns import Stream
+Names are imported when they are first used: a program that only asks for an error class, or a
+command that only prints its help, does not pay for the rest.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edgespark.runtime.bundle import Bundle
+    from edgespark.runtime.errors import (
+        BundleError,
+        CheckError,
+        DeviceError,
+        EdgesparkError,
+        EdgesparkWarning,
+        InputError,
+        MissingExtra,
+        MissingInput,
+        OutputError,
+        UnknownModality,
+        UsageError,
+    )
+    from edgespark.runtime.inputs import Prepared, Raster
+    from edgespark.runtime.spark import Spark, load
+    from edgespark.runtime.stats import Stats
+    from edgespark.runtime.turns import Stream
 
 __all__ = [
     "Bundle",
@@ -39,3 +47,26 @@ __all__ = [
     "UsageError",
     "load",
 ]
+
+MODULES = {
+    "Bundle": "bundle",
+    "Prepared": "inputs",
+    "Raster": "inputs",
+    "Spark": "spark",
+    "load": "spark",
+    "Stats": "stats",
+    "Stream": "turns",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module (PEP 562); what is no other's is an error class."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{MODULES.get(name, 'errors')}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
