@@ -135,12 +135,12 @@ BAD_VALUES: dict[str, tuple[Callable[[], object], str]] = {
     "zero in name": (lambda: "a\0b.tif", "is no path that can be read"),
     "no bands asked": (lambda: Raster("a.tif", bands=()), "must be one or more numbers"),
     "band zero": (lambda: Raster("a.tif", bands=(0, 1, 2)), "counted from 1"),
-    "half a band": (lambda: Raster("a.tif", bands=(1.5, 1, 2)), "must be whole numbers"),  # type: ignore[arg-type]
+    "half a band": (lambda: Raster("a.tif", bands=(1.5, 1, 2)), "must be whole numbers"),  # type: ignore[arg-type] # on purpose
     "empty window": (lambda: Raster("a.tif", window=(0, 0, 0, 8)), "is empty"),
     "negative window": (lambda: Raster("a.tif", window=(0, 0, -1, 8)), "none below 0"),
-    "short window": (lambda: Raster("a.tif", window=(0, 0, 8)), "column, row, width"),  # type: ignore[arg-type]
+    "short window": (lambda: Raster("a.tif", window=(0, 0, 8)), "column, row, width"),  # type: ignore[arg-type] # on purpose
     "nodata beyond any float": (lambda: Raster("a.tif", nodata=10**400), "got 1000.*\\.\\.\\.0"),
-    "word for nodata": (lambda: Raster("a.tif", nodata="x"), "nodata must be a number"),  # type: ignore[arg-type]
+    "word for nodata": (lambda: Raster("a.tif", nodata="x"), "nodata must be a number"),  # type: ignore[arg-type] # on purpose
 }
 
 
@@ -277,5 +277,5 @@ def test_numpys_own_numbers_make_bands_and_windows(path: Path) -> None:
     np.save(path, ramp(4, 2 * SIZE))
     bands: Any = tuple(np.array([3, 2, 1]))
     window: Any = tuple(np.array([0, 0, SIZE, SIZE]))
-    made = seen(Raster(path, bands=bands, window=window, nodata=np.float32(7)))  # type: ignore[arg-type]
+    made = seen(Raster(path, bands=bands, window=window, nodata=np.float32(7)))  # type: ignore[arg-type] # a numpy scalar
     assert made.arrays["pixels"].shape == (1, 3, SIZE, SIZE)

@@ -87,14 +87,14 @@ class Sluggish(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: "bytes | memoryview") -> int:  # type: ignore[override]
+    def write(self, data: "bytes | memoryview") -> int:  # type: ignore[override] # narrower than typeshed
         self.taken += bytes(data)[:3]
         return min(3, len(data))
 
 
 def test_a_stream_without_a_buffer_gets_the_whole_text() -> None:
     file = Sluggish()
-    stream = io.TextIOWrapper(file, encoding="ascii", write_through=True)  # type: ignore[type-var]
+    stream = io.TextIOWrapper(file, encoding="ascii", write_through=True)  # type: ignore[type-var] # a stand-in for a file
     write_whole(stream, "a long result: 東")
     assert file.taken == b"a long result: \\u6771"
 
