@@ -5,10 +5,22 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgespark.runtime.manifest import VERSION
+
 WIDTH, CONTEXT, VOCABULARY, TOKENS, BANDS, SIZE = 8, 32, 50, 4, 3, 16
 LABELS = ("water", "forest")
 BATCH = ("batch", 1, 4)
 ROWS = ("sequence", 1, CONTEXT)
+NAMES = (
+    "encoder_rgb",
+    "bridge_rgb",
+    "embedder",
+    "decoder",
+    "head_rgb",
+    "encoder_trajectory",
+    "head_trajectory",
+)
+OBSERVED, AGENTS, FORECAST = 4, 2, [3, 2]
 Json = dict[str, Any]
 
 
@@ -58,9 +70,8 @@ def reseal(root: Path) -> None:
 
 def contents() -> dict[str, bytes]:
     """Return the bytes of every file but the manifest."""
-    names = ["encoder_rgb", "bridge_rgb", "embedder", "decoder", "head_rgb"]
-    files = {f"graphs/{name}.fp32.onnx": f"graph of {name}\n".encode() for name in names}
-    files |= {f"reference/{name}.npz": f"arrays of {name}\n".encode() for name in names}
+    files = {f"graphs/{name}.fp32.onnx": f"graph of {name}\n".encode() for name in NAMES}
+    files |= {f"reference/{name}.npz": f"arrays of {name}\n".encode() for name in NAMES}
     return files | {
         "graphs/decoder.fp32.onnx.data": bytes(range(256)) * 16,
         "tokenizer.json": b"{}",
@@ -141,6 +152,29 @@ def parts() -> list[Json]:
             [port("hidden", "float32", *chosen, ("width", WIDTH))],
             [port("scores", "float32", *chosen, ("classes", len(LABELS)))],
         ),
+        part(
+            "encoder_trajectory",
+            "encoder",
+            [
+                port("track", "float32", BATCH, ("steps", OBSERVED), ("coordinates", 2)),
+                port(
+                    "neighbours",
+                    "float32",
+                    BATCH,
+                    ("agents", AGENTS),
+                    ("steps", OBSERVED),
+                    ("coordinates", 2),
+                ),
+                port("present", "bool", BATCH, ("agents", AGENTS)),
+            ],
+            [port("tokens", "float32", *media)],
+        ),
+        part(
+            "head_trajectory",
+            "head",
+            [port("hidden", "float32", *chosen, ("width", WIDTH))],
+            [port("scores", "float32", *chosen, ("values", 6))],
+        ),
     ]
 
 
@@ -188,7 +222,41 @@ def routes() -> list[Json]:
         "output": "embedder.embeds",
         "prompt": "A text:",
     }
-    return [rgb, language]
+    return [rgb, language, trajectory()]
+
+
+def trajectory() -> Json:
+    """Return the route of a forecast, which shares the bridge of rgb."""
+    tracks = {
+        "kind": "tracks",
+        "observed": OBSERVED,
+        "predicted": FORECAST[0],
+        "step": 0.4,
+        "agents": AGENTS,
+        "radius": 10,
+    }
+    names = ("track", "neighbours", "present")
+    return {
+        "modality": "trajectory",
+        "preprocessing": tracks,
+        "wires": [
+            *({"source": name, "target": f"encoder_trajectory.{name}"} for name in names),
+            {"source": "encoder_trajectory.tokens", "target": "bridge_rgb.media"},
+        ],
+        "output": "bridge_rgb.tokens",
+        "prompt": "A track:",
+        "question": "Where does it go?",
+        "head": {
+            "part": "head_trajectory",
+            "task": "regression",
+            "prompt": "Ahead:",
+            "shape": FORECAST,
+            "scale": 0.5,
+            "unit": "m",
+            "anchored": True,
+            "metrics": ["ADE", "FDE"],
+        },
+    }
 
 
 def manifest() -> Json:
@@ -197,7 +265,7 @@ def manifest() -> Json:
     names = [each["name"] for each in made]
     return {
         "format": "edgespark-bundle",
-        "version": 1,
+        "version": VERSION,
         "name": "hand-made",
         "licence": "Apache-2.0",
         "parts": made,

@@ -1,13 +1,10 @@
-"""A stand-in for a bundle: its parts are numpy functions that follow the real contract of ports."""
+"""A stand-in for a bundle: its manifest, and sessions that run numpy functions."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any, cast
-
-import numpy as np
-from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from edgespark.runtime.backends import Program, Session
 from edgespark.runtime.bundle import Bundle
@@ -30,80 +27,52 @@ from edgespark.runtime.manifest import (
     Wire,
 )
 from edgespark.runtime.model import Model, Setup
-from edgespark.runtime.preprocessing import Band, Imagery, Text
+from edgespark.runtime.preprocessing import Preprocessing, Text
 from edgespark.runtime.spark import Spark
+from edgespark.runtime.starts import starts
+from tests.runtime.kinds import POINTS, SIZE, TABLE, TRACKS, imagery
+from tests.runtime.stand_in_parts import (
+    BEGIN,
+    END,
+    FORECAST,
+    FUNCTIONS,
+    LABELS,
+    VOCABULARY,
+    WEIGHTS,
+    WIDTH,
+    Array,
+    Arrays,
+    Function,
+    bridge,
+    decode,
+    score,
+    tokenizer_bytes,
+)
 
-Array = NDArray[Any]
-Arrays = dict[str, Array]
-Function = Callable[[Mapping[str, Array]], Arrays]
-WIDTH, CONTEXT, SIZE = 16, 96, 4
-LABELS = ("water", "forest", "city")
-BEGIN, END = 256, 257
-VOCABULARY = 258
-
-
-def tokenizer_bytes() -> bytes:
-    """Return the file of a tokenizer with one token per byte, and a begin and an end."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: index for index, letter in enumerate(alphabet)}
-    made = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder = decoders.ByteLevel()
-    made.add_special_tokens(["<s>", "</s>"])
-    return str(made.to_str()).encode()
-
-
-class Weights:
-    def __init__(self) -> None:
-        draw = np.random.default_rng(7)
-        self.embeddings = draw.normal(size=(VOCABULARY, WIDTH)).astype(np.float32)
-        self.mix = draw.normal(size=(WIDTH, WIDTH)).astype(np.float32)
-        self.heads = draw.normal(size=(2, WIDTH, len(LABELS))).astype(np.float32)
-        self.bands = draw.normal(size=(3, WIDTH)).astype(np.float32)
-
-
-WEIGHTS = Weights()
-
-
-def embed(given: Mapping[str, Array]) -> Arrays:
-    return {"embeds": WEIGHTS.embeddings[given["input_ids"]]}
-
-
-def encode(given: Mapping[str, Array]) -> Arrays:
-    means = given["pixels"].mean(axis=(2, 3))
-    tokens = means[:, None, :] * np.array([1, -1], np.float32)[None, :, None]
-    return {"tokens": tokens.astype(np.float32)}
-
-
-def bridge(given: Mapping[str, Array]) -> Arrays:
-    media = given["media"]
-    return {"tokens": media @ WEIGHTS.bands[: media.shape[-1]]}
-
-
-def decode(given: Mapping[str, Array]) -> Arrays:
-    """Mix each position into a running sum: what came before matters, and in which order."""
-    turn = np.cos(given["position_ids"][0] + 1.0)[:, None, None, None]
-    rows = (given["inputs_embeds"] @ WEIGHTS.mix).transpose(1, 0, 2)[:, :, None, :] * turn
-    seen = np.concatenate([given["past.0"], rows.astype(np.float32)]).cumsum(axis=0)
-    last = np.tanh(seen[len(given["past.0"]) + given["select"]])[:, :, 0].transpose(1, 0, 2)
-    logits = last @ WEIGHTS.embeddings.T
-    return {"hidden": last, "logits": logits, "new.0": rows.astype(np.float32)}
-
-
-def score(row: int) -> Function:
-    return lambda given: {"scores": given["hidden"] @ WEIGHTS.heads[row]}
-
-
-FUNCTIONS: dict[str, Function] = {
-    "encoder_rgb": encode,
-    "encoder_sar": encode,
-    "bridge": bridge,
-    "embedder": embed,
-    "decoder": decode,
-    "head_rgb": score(0),
-    "head_sar": score(1),
-    "depth": lambda given: {"scores": given["hidden"][..., :2] * 10},
-}
+__all__ = [
+    "BEGIN",
+    "CONTEXT",
+    "END",
+    "FUNCTIONS",
+    "LABELS",
+    "SIZE",
+    "VOCABULARY",
+    "WEIGHTS",
+    "WIDTH",
+    "Array",
+    "Arrays",
+    "FakeSession",
+    "StandIn",
+    "bridge",
+    "decode",
+    "decoder_part",
+    "file",
+    "part",
+    "port",
+    "score",
+    "tokenizer_bytes",
+]
+CONTEXT = 96
 
 
 @dataclass
@@ -191,6 +160,12 @@ def encoder(name: str, bands: int) -> Part:
     return part(name, "encoder", ([pixels], [port("tokens", "batch", 2, bands)]))
 
 
+def encoder_of(modality: str, record: Preprocessing, tokens: int, channels: int) -> Part:
+    """Return an encoder of all arrays that the record's preparation gives."""
+    ports = (list(starts(record)), [port("tokens", "batch", tokens, channels)])
+    return part(f"encoder_{modality}", "encoder", ports)
+
+
 def head(name: str, classes: int) -> Part:
     hidden = port("hidden", "batch", "selected", WIDTH)
     return part(name, "head", ([hidden], [port("scores", "batch", "selected", classes)]))
@@ -219,40 +194,30 @@ def parts() -> tuple[Part, ...]:
     return (
         encoder("encoder_rgb", 3),
         encoder("encoder_sar", 2),
+        encoder_of("point_cloud", POINTS, POINTS.groups, 3),
+        encoder_of("table", TABLE, TABLE.rows, len(TABLE.columns)),
+        encoder_of("trajectory", TRACKS, 2, 3),
         part("bridge", "bridge", ([port("media", "batch", "tokens", "channels")], [tokens])),
         part("embedder", "embedder", ([ids], [port("embeds", "batch", "sequence", WIDTH)])),
         decoder_part(),
         head("head_rgb", 3),
         head("head_sar", 3),
         head("depth", 2),
+        head("walk", prod(FORECAST)),
     )
 
 
-def imagery(bands: int) -> Imagery:
-    names = [Band(name=f"b{i}", low=-1000, high=1000, mean=0, std=1) for i in range(bands)]
-    return Imagery(
-        bands=tuple(names),
-        rows=SIZE,
-        columns=SIZE,
-        dtypes=("float32",),
-        unit="1",
-        min_valid=0.5,
-        gsd_low=1,
-        gsd_high=100,
-    )
-
-
-def route(modality: str, bands: int, head: Head | None) -> Route:
-    wires = (
-        Wire(source="pixels", target=f"encoder_{modality}.pixels"),
-        Wire(source=f"encoder_{modality}.tokens", target="bridge.media"),
-    )
+def route(modality: str, record: Preprocessing, head: Head | None, question: str = "") -> Route:
+    """Return a route from all arrays of the record through its own encoder and the bridge."""
+    name = f"encoder_{modality}"
+    wires = [Wire(source=each.name, target=f"{name}.{each.name}") for each in starts(record)]
     return Route(
         modality=modality,
-        preprocessing=imagery(bands),
-        wires=wires,
+        preprocessing=record,
+        wires=(*wires, Wire(source=f"{name}.tokens", target="bridge.media")),
         output="bridge.tokens",
         prompt=f"{modality}:",
+        question=question,
         head=head,
     )
 
@@ -261,9 +226,22 @@ def classifier(part: str, prompt: str, labels: tuple[str, ...] = LABELS) -> Head
     return Head(part=part, task="classification", prompt=prompt, labels=labels)
 
 
-def stand_in_manifest() -> Manifest:
+def forecaster() -> Head:
+    return Head(
+        part="walk",
+        task="regression",
+        prompt=" walk",
+        shape=FORECAST,
+        scale=0.5,
+        unit="m",
+        anchored=True,
+        metrics=("ADE", "FDE"),
+    )
+
+
+def routes() -> tuple[Route, ...]:
     depth = Head(part="depth", task="regression", prompt=" depth", unit="m")
-    sar = route("sar", 2, classifier("head_sar", " kind", LABELS[::-1]))
+    sar = route("sar", imagery(2), classifier("head_sar", " kind", LABELS[::-1]))
     text = Route(
         modality="language",
         preprocessing=Text(max_tokens=40),
@@ -271,6 +249,18 @@ def stand_in_manifest() -> Manifest:
         output="embedder.embeds",
         prompt="text:",
     )
+    return (
+        route("rgb", imagery(3), classifier("head_rgb", " class")),
+        sar,
+        replace(sar, modality="range", prompt="range:", head=depth),
+        text,
+        route("point_cloud", POINTS, classifier("head_rgb", " class")),
+        route("table", TABLE, None),
+        route("trajectory", TRACKS, forecaster(), "Whither?"),
+    )
+
+
+def stand_in_manifest() -> Manifest:
     language = Language(
         tokenizer=file("tokenizer.json"),
         embedder="embedder",
@@ -286,12 +276,7 @@ def stand_in_manifest() -> Manifest:
         name="stand-in",
         licence="Apache-2.0",
         parts=made,
-        routes=(
-            route("rgb", 3, classifier("head_rgb", " class")),
-            sar,
-            replace(sar, modality="range", prompt="range:", head=depth),
-            text,
-        ),
+        routes=routes(),
         language=language,
         variants=(Variant(name="fp32", precisions={p.name: "fp32" for p in made}),),
         preferred={"cpu": "fp32"},

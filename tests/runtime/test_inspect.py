@@ -1,6 +1,7 @@
 """`edgespark inspect`: what a bundle holds, for programs and for people."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,11 @@ from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.commands.inspect import main
 from edgespark.runtime.errors import BundleError, MissingInput, UsageError
 from edgespark.runtime.inspect import describe, render
+from edgespark.runtime.manifest import VERSION
+from edgespark.runtime.starts import starts
+from edgespark.runtime.takes import takes
 from tests.runtime import bundles
+from tests.runtime.kinds import RECORDS, SERIES, TRACKS
 
 
 @pytest.fixture
@@ -20,7 +25,7 @@ def root(tmp_path: Path) -> Path:
 def test_the_description_holds_the_keys_that_others_rely_on(root: Path) -> None:
     made = describe(Bundle.open(root))
 
-    assert made["modalities"] == ["rgb", "language"]
+    assert made["modalities"] == ["rgb", "language", "trajectory"]
     assert made["precisions"] == ["fp32"]
     assert [part["name"] for part in made["parts"]] == [each["name"] for each in bundles.parts()]
     assert {"name", "role", "precisions", "bytes", "inputs", "outputs"} <= made["parts"][0].keys()
@@ -49,7 +54,7 @@ def test_people_see_the_modalities_parts_and_evidence(
 
     out = capsys.readouterr().out
     for text in (
-        "hand-made (format version 1, licence Apache-2.0)",
+        f"hand-made (format version {VERSION}, licence Apache-2.0)",
         "modality rgb: imagery → encoder_rgb → bridge_rgb",
         "  classification by head_rgb: water, forest",
         "part decoder, decoder: fp32 4.0 KiB",
@@ -58,6 +63,62 @@ def test_people_see_the_modalities_parts_and_evidence(
         "measured when it was made, with torch 2.13.0",
     ):
         assert text in out
+
+
+WORDS = {
+    "imagery": "2 bands (b0, b1), float32 in 1, at 4 x 4 pixels, 1 to 100 m per pixel",
+    "frames": "2 frames of a clip, each of 3 bands (b0, b1, b2), float32 in 1, at 4 x 4 pixels, "
+    "1 to 100 m per pixel",
+    "points": "8 points or more, of which 8 are taken, in 3 groups of 2",
+    "table": "1 to 3 rows of 2 columns (height (number), tree (category))",
+    "tracks": "4 positions in metres, 0.5 s apart, of 1 to 2 agents within 10 m, "
+    "the agent itself first; 3 are to come",
+    "series": "5 steps, 300 s apart, in km/h, at 2 nodes (north, south); 2 are to come",
+    "text": "1 to 40 tokens",
+}
+
+
+@pytest.mark.parametrize("kind", RECORDS)
+def test_what_a_modality_takes_is_told_in_words(kind: str) -> None:
+    assert takes(RECORDS[kind]) == WORDS[kind]
+
+
+def test_of_many_names_the_first_are_told() -> None:
+    told = takes(replace(SERIES, nodes=tuple(f"n{i}" for i in range(307))))
+    assert "at 307 nodes (n0, n1, " in told
+    assert ", n11, …); 2" in told
+
+
+def test_a_route_tells_what_it_takes_for_programs(folder: Path) -> None:
+    made = json.loads(json.dumps(describe(Bundle.open(folder))))
+    routes = {route["modality"]: route for route in made["routes"]}
+    assert [array["name"] for array in routes["trajectory"]["arrays"]] == [
+        port.name for port in starts(TRACKS)
+    ]
+    for modality, kind in {"point_cloud": "points", "table": "table", "rgb": "imagery"}.items():
+        assert routes[modality]["input"] == routes[modality]["preprocessing"]["kind"] == kind
+    assert routes["table"]["preprocessing"]["columns"][1]["values"] == ["oak", "fir"]
+    assert routes["trajectory"]["question"] == "Whither?"
+    assert routes["trajectory"]["head"]["shape"] == [3, 2]
+
+
+def test_people_see_what_a_modality_takes_and_what_it_forecasts(folder: Path) -> None:
+    lines = render(describe(Bundle.open(folder))).splitlines()
+    at = lines.index("modality trajectory: tracks → encoder_trajectory → bridge")
+    assert lines[at + 1] == f"  takes {WORDS['tracks']}"
+    assert lines[at + 2] == "  regression by walk: [3, 2] values in m, judged by ADE and FDE"
+    assert "  regression by depth: values in m" in lines
+    assert f"  takes {WORDS['points']}" in lines
+
+
+def test_simpler_methods_stand_beside_the_scores_of_the_evidence(root: Path) -> None:
+    score = {"modality": "rgb", "task": "head", "metric": "accuracy", "higher_is_better": True}
+    made = bundles.manifest()
+    given = {"n": 9, "values": {"fp32": 0.9}, "baselines": {"most frequent": 0.25}}
+    made["evidence"]["scores"] = [{**score, **given}]
+    bundles.write_manifest(root, made)
+    told = "  rgb head: accuracy fp32 0.9 (n = 9); simpler methods: most frequent 0.25"
+    assert told in render(describe(Bundle.open(root))).splitlines()
 
 
 def test_hash_finds_a_flipped_byte(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,8 +137,9 @@ def test_progress_stands_on_stderr(root: Path, capsys: pytest.CaptureFixture[str
     assert main([str(root), "--hash", "--json", "--progress"]) == 0
 
     out, err = capsys.readouterr()
+    files = len(bundles.contents())
     assert json.loads(out)["hashed"] is True
-    assert "14/14" in err
+    assert f"{files}/{files}" in err
 
 
 def test_no_bundle_is_a_missing_input(tmp_path: Path) -> None:

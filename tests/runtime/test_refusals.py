@@ -110,11 +110,14 @@ def test_a_modality_called_self_is_just_another_unknown_one(spark: Spark) -> Non
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda spark: spark.classify(), "no input for classification; .* rgb, sar can"),
+        (lambda spark: spark.classify(), "no input for classification; .* rgb, sar, p.* can"),
         (lambda spark: spark.classify(language="x"), "language has no classification head"),
         (lambda spark: spark.classify(rgb=RGB, range=SAR), "range has no classification head"),
-        (lambda spark: spark.predict(rgb=RGB), "rgb has no regression head; .* range can"),
+        (lambda spark: spark.predict(rgb=RGB), "rgb has no regression head; .* range, t.* can"),
         (lambda spark: spark.predict(), "no input for regression"),
+        (lambda spark: spark.predict(range=SAR, trajectory=0), "one modality, got range, traj"),
+        (lambda spark: spark.classify(trajectory=0), "trajectory has no classification head"),
+        (lambda spark: spark.predict(table=0), "table has no regression head"),
         (lambda spark: spark.embed(), "at least one modality"),
         (lambda spark: spark.drop("encoder"), "no part 'encoder' to drop; there are: encoder_rgb"),
     ],

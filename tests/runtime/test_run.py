@@ -5,14 +5,18 @@ import json
 from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgespark.runtime.cli import main
+from edgespark.runtime.commands.run import DRAW
 from edgespark.runtime.inputs import Encode, Prepared, prepare
 from edgespark.runtime.manifest import Route
+from edgespark.runtime.spark import load
 from edgespark.runtime.wording import printable
+from tests.runtime.kinds import TRACK
 from tests.runtime.on_disk import write
 from tests.runtime.stand_in import StandIn
 
@@ -22,6 +26,13 @@ def printed(arguments: list[str]) -> str:
     with redirect_stdout(io.StringIO()) as out:
         assert main(arguments) == 0
     return out.getvalue()
+
+
+@pytest.fixture
+def track(tmp_path: Path) -> Path:
+    path = tmp_path / "track.npy"
+    np.save(path, TRACK)
+    return path
 
 
 @pytest.fixture
@@ -41,7 +52,7 @@ def test_run_gives_one_document_with_the_agreed_keys(
     assert err == ""
     assert isinstance(made["answer"], str)
     assert sum(made["scores"].values()) == pytest.approx(1)
-    assert (made["prediction"], made["embedding"]) == (None, None)
+    assert (made["prediction"], made["embedding"], made["unit"]) == (None, None, None)
     assert (made["device"], made["precision"]) == ("cpu", "fp32")
     assert {"prepare.rgb", "encoder_rgb", "decoder.prefill", "head_rgb"} <= set(made["stages"])
     assert out.isascii()
@@ -75,6 +86,72 @@ def test_without_a_prompt_the_bundle_asks_its_own_question_and_says_so(
     out, err = capsys.readouterr()
     assert "'What is here?'" in err
     assert "total" in out
+
+
+def test_a_forecast_is_given_beside_the_answer_to_its_own_question(
+    folder: Path, track: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", str(folder), "--input", f"trajectory={track}", "--json"]) == 0
+    out, err = capsys.readouterr()
+    made = json.loads(out)
+    assert err == "edgespark: no --prompt: asking 'Whither?'\n"
+    assert isinstance(made["answer"], str)
+    assert (made["scores"], made["embedding"]) == (None, None)
+    assert made["prediction"] == load(folder).predict(trajectory=track).tolist()
+    assert np.shape(made["prediction"]) == (3, 2)
+    assert made["unit"] == "m"
+    assert {"prepare.trajectory", "encoder_trajectory", "walk"} <= set(made["stages"])
+
+
+def test_a_forecast_is_drawn_with_its_unit_a_line_per_step(folder: Path, track: Path) -> None:
+    given = ["run", str(folder), "--input", f"trajectory={track}"]
+    _, drawn, _ = printed(given).split("\n\n")
+    title, *lines = drawn.splitlines()
+    assert title == "prediction in m:"
+    values = load(folder).predict(trajectory=track)
+    rows = [list(map(float, line.split())) for line in lines]
+    np.testing.assert_allclose(rows, values, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        ([448262.125, 5411932.5], [" 448262.125 5411932.5"]),
+        ([[1.0, -2.5]], [" 1. -2.5"]),
+        ([[[1.0], [2.0]], [[3.0], [4.0]]], [" 1.", " 2.", " 3.", " 4."]),
+        ([2e-7, 0.0], [" 2.e-07 0.e+00"]),
+        ([0.0] * 2000, [" " + " 0." * 2000]),
+    ],
+    ids=["far", "rows", "blocks", "tiny", "many"],
+)
+def test_a_prediction_of_any_shape_and_size_is_drawn_whole(values: Any, lines: list[str]) -> None:  # noqa: ANN401 nested lists
+    title, *drawn = DRAW["prediction"](values, "").splitlines()
+    assert title == "prediction:"
+    assert [line.split() for line in drawn] == [line.split() for line in lines]
+
+
+def test_the_first_modality_asks_where_no_prompt_is_given(
+    folder: Path, image: Path, track: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = {"rgb": f"rgb={image}", "trajectory": f"trajectory={track}"}
+    for first, second, asked in (
+        ("rgb", "trajectory", "What is here?"),
+        ("trajectory", "rgb", "Whither?"),
+    ):
+        given = ["--input", inputs[first], "--input", inputs[second], "--max-tokens", "4"]
+        assert main(["run", str(folder), *given, "--json"]) == 0
+        out, err = capsys.readouterr()
+        assert f"asking {asked!r}" in err
+        assert "no scores: trajectory has no classification head" in err
+        assert (json.loads(out)["scores"], json.loads(out)["prediction"]) == (None, None)
+
+
+def test_a_prompt_is_asked_in_the_place_of_every_question(
+    folder: Path, track: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["run", str(folder), "--input", f"trajectory={track}", "--prompt", "?"]
+    assert main(given) == 0
+    assert "asking" not in capsys.readouterr().err
 
 
 def test_the_times_stand_first_then_the_scores_and_the_answer_last(

@@ -132,7 +132,7 @@ def test_heads_with_other_labels_cannot_be_joined(stand_in: StandIn) -> None:
 
 def test_a_regression_gives_the_values_of_its_head(spark: Spark) -> None:
     values = spark.predict(range=SAR)
-    assert values.dtype == np.float32
+    assert values.dtype == np.float64
     assert values.shape == (2,)
 
 
@@ -262,6 +262,21 @@ def test_the_real_bundle_answers_and_streams_the_same(tiny: Path) -> None:
     stream = spark.generate(question, rgb=image, max_tokens=16, stream=True)
     assert "".join(stream) == answer
     assert math.isclose(sum(spark.classify(rgb=image).values()), 1)
+
+
+def test_the_real_bundle_tells_something_of_each_of_its_modalities(tiny: Path) -> None:
+    spark = load(tiny)
+    for samples in spark.manifest.samples:
+        with np.load(tiny / samples.file.path) as arrays:
+            given: dict[str, Any] = {samples.modality: arrays["input"][0]}
+        head = spark.manifest.route(samples.modality).head
+        assert spark.embed(**given).shape[-1] > 0
+        if head is not None and head.labels:
+            assert set(spark.classify(**given)) == set(head.labels)
+        elif head is not None:
+            made = spark.predict(**given)
+            assert np.isfinite(made).all()
+            assert made.shape == (head.shape or made.shape)
 
 
 def test_the_real_bundle_keeps_each_result_apart(tiny: Path) -> None:

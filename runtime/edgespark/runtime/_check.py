@@ -3,9 +3,9 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 
-from edgespark.runtime import _check_chain
-from edgespark.runtime._check_parts import known, twice
-from edgespark.runtime.manifest import File, Graph, Head, Manifest, Part, Route
+from edgespark.runtime import _check_chain, _check_heads
+from edgespark.runtime._check_parts import has_role, known, twice
+from edgespark.runtime.manifest import File, Graph, Manifest, Part, Route
 from edgespark.runtime.preprocessing import Text
 
 DEVICES = ("cpu", "cuda", "tensorrt")
@@ -29,7 +29,7 @@ def problems(manifest: Manifest) -> list[str]:
         *_names(manifest),
         *_paths(manifest),
         *_check_chain.problems(manifest),
-        *_heads(manifest),
+        *_check_heads.problems(manifest),
         *_language(manifest),
         *_variants(manifest),
         *_samples(manifest),
@@ -95,32 +95,10 @@ def _paths(manifest: Manifest) -> Iterator[str]:
             yield f"{at}: {file.path!r} has another size or SHA-256 than at {other}"
 
 
-def _heads(manifest: Manifest) -> Iterator[str]:
-    for i, route in enumerate(manifest.routes):
-        if route.head is not None:
-            yield from _head(f"$.routes[{i}].head", route.head, manifest)
-
-
-def _head(at: str, head: Head, manifest: Manifest) -> Iterator[str]:
-    part = {part.name: part for part in manifest.parts}.get(head.part)
-    yield from _has_role(f"{at}.part", head.part, "head", manifest)
-    if head.task == "regression":
-        if head.labels:
-            yield f"{at}.labels: a regression has none, got {len(head.labels)}"
-        return
-    yield from twice(f"{at}.labels", head.labels)
-    if not head.labels or not all(label.strip() for label in head.labels):
-        yield f"{at}.labels: a classification needs labels, none of them blank"
-    for port in part.outputs if part else ():
-        if port.name == "scores" and port.axes and port.axes[-1].high != len(head.labels):
-            classes = port.axes[-1].high
-            yield f"{at}.labels: {len(head.labels)} labels, but the part scores {classes} classes"
-
-
 def _language(manifest: Manifest) -> Iterator[str]:
     language, at = manifest.language, "$.language"
-    yield from _has_role(f"{at}.embedder", language.embedder, "embedder", manifest)
-    yield from _has_role(f"{at}.decoder", language.decoder, "decoder", manifest)
+    yield from has_role(f"{at}.embedder", language.embedder, "embedder", manifest)
+    yield from has_role(f"{at}.decoder", language.decoder, "decoder", manifest)
     if language.template.count(PROMPT) != 1:
         yield f"{at}.template: {language.template!r} must hold {PROMPT!r} exactly once"
     if not language.question.strip():
@@ -137,14 +115,6 @@ def _too_long(at: str, route: Route, context: int) -> Iterator[str]:
     if isinstance(route.preprocessing, Text) and route.preprocessing.max_tokens > context:
         most = route.preprocessing.max_tokens
         yield f"{at}.max_tokens: {most} tokens do not fit a context of {context}"
-
-
-def _has_role(at: str, name: str, role: str, manifest: Manifest) -> Iterator[str]:
-    roles = {part.name: part.role for part in manifest.parts}
-    if name not in roles:
-        yield f"{at}: {known(name, 'part', roles)}"
-    elif roles[name] != role:
-        yield f"{at}: part {name!r} has role {roles[name]}, expected {role}"
 
 
 def _variants(manifest: Manifest) -> Iterator[str]:

@@ -1,11 +1,10 @@
 """Checks of what is chained: the wires of each route, and how the language parts fit together."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edgespark.runtime._check_parts import known, of_part, typed
 from edgespark.runtime.manifest import (
-    Axis,
     Manifest,
     Part,
     Port,
@@ -14,7 +13,7 @@ from edgespark.runtime.manifest import (
     part_and_port,
 )
 from edgespark.runtime.ports import spanned
-from edgespark.runtime.preprocessing import Imagery, Preprocessing, Text
+from edgespark.runtime.starts import starts
 
 ROUTED: tuple[Role, ...] = ("encoder", "bridge", "embedder")
 
@@ -75,7 +74,7 @@ class _Fed:
 
 
 def _route(at: str, route: Route, parts: Mapping[str, Part], decoder: str) -> Iterator[str]:
-    arrays = GIVES[type(route.preprocessing)](route.preprocessing)
+    arrays = starts(route.preprocessing)
     fed = _Fed(parts, {port.name: port for port in arrays})
     for i, wire in enumerate(route.wires):
         source, target = fed.source(wire.source), fed.target(wire.target)
@@ -149,18 +148,3 @@ def _vocabulary(at: str, ids: tuple[int, ...], logits: Port | None) -> Iterator[
     beyond = [each for each in ids if each < 0 or (size is not None and each >= size)]
     if beyond:
         yield f"{at}: no token {', '.join(map(str, beyond))} in a vocabulary of {size}"
-
-
-def _pixels(imagery: Imagery) -> tuple[Port, ...]:
-    sizes = {"batch": 1, "bands": len(imagery.bands), "rows": imagery.rows}
-    sizes["columns"] = imagery.columns
-    axes = tuple(Axis(name=name, low=size, high=size) for name, size in sizes.items())
-    return (Port(name="pixels", dtype="float32", axes=axes),)
-
-
-def _ids(text: Text) -> tuple[Port, ...]:
-    axes = (Axis(name="batch", low=1, high=1), Axis(name="tokens", low=1, high=text.max_tokens))
-    return (Port(name="ids", dtype="int64", axes=axes),)
-
-
-GIVES: dict[type[Preprocessing], Callable[..., tuple[Port, ...]]] = {Imagery: _pixels, Text: _ids}

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from edgespark.runtime.manifest import DType, Graph, Part, Port, Role, State
+from edgespark.runtime.manifest import DType, Graph, Manifest, Part, Port, Role, State
 
 FLOATS: tuple[DType, ...] = ("float32", "float16")
 STATE_RANK = 4
@@ -128,6 +128,15 @@ def twice(at: str, names: Iterable[str]) -> Iterator[str]:
 def known(name: str, what: str, names: Iterable[str]) -> str:
     """Say that there is no such thing, and what there is."""
     return f"no {what} {name!r}; there are: {', '.join(names) or 'none'}"
+
+
+def has_role(at: str, name: str, role: str, manifest: Manifest) -> Iterator[str]:
+    """Give a problem where there is no such part, or it has another role."""
+    roles = {part.name: part.role for part in manifest.parts}
+    if name not in roles:
+        yield f"{at}: {known(name, 'part', roles)}"
+    elif roles[name] != role:
+        yield f"{at}: part {name!r} has role {roles[name]}, expected {role}"
 
 
 def typed(port: Port) -> str:

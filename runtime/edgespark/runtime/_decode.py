@@ -125,7 +125,7 @@ def _record(kind: Any, value: object, at: str, problems: list[str]) -> object:  
     for name, field in known.items():
         if name in value:
             made[name] = _read(hints[name], value[name], f"{at}.{name}", problems)
-        elif field.default is MISSING:
+        elif field.default is MISSING and field.default_factory is MISSING:
             problems.append(f"{at}.{name}: missing")
     if len(problems) > before:
         return None

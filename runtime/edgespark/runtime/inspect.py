@@ -15,6 +15,9 @@ from edgespark.runtime.manifest import (
     Route,
     part_and_port,
 )
+from edgespark.runtime.preprocessing import Preprocessing
+from edgespark.runtime.starts import starts
+from edgespark.runtime.takes import takes
 from edgespark.runtime.wording import printable
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
@@ -87,14 +90,18 @@ def _route(route: Route) -> dict[str, Any]:
     return {
         "modality": route.modality,
         "input": route.preprocessing.kind,
+        "takes": takes(route.preprocessing),
+        "preprocessing": _plain(route.preprocessing),
+        "arrays": [_port(port) for port in starts(route.preprocessing)],
         "parts": list(dict.fromkeys(part_and_port(wire.target)[0] for wire in route.wires)),
         "output": route.output,
         "prompt": route.prompt,
+        "question": route.question,
         "head": None if route.head is None else _plain(route.head),
     }
 
 
-def _plain(record: Evidence | Head) -> dict[str, Any]:
+def _plain(record: Evidence | Head | Preprocessing) -> dict[str, Any]:
     made: dict[str, Any] = json.loads(json.dumps(asdict(record)))  # tuples become lists
     return made
 
@@ -109,10 +116,19 @@ def _heading(made: dict[str, Any]) -> Iterator[str]:
 
 def _route_lines(route: dict[str, Any]) -> Iterator[str]:
     yield f"modality {route['modality']}: {route['input']} → {' → '.join(route['parts'])}"
+    yield f"  takes {route['takes']}"
     if route["head"] is not None:
         head = route["head"]
-        answers = ", ".join(head["labels"]) or f"values in {head['unit']}"
+        answers = ", ".join(head["labels"]) or _values(head)
         yield f"  {head['task']} by {head['part']}: {answers}"
+
+
+def _values(head: dict[str, Any]) -> str:
+    """Say what a regression gives: its shape, its unit, and by what it is judged."""
+    shape = f"{head['shape']} values" if head["shape"] else "values"
+    unit = f" in {head['unit']}" if head["unit"] else ""
+    judged = f", judged by {' and '.join(head['metrics'])}" if head["metrics"] else ""
+    return f"{shape}{unit}{judged}"
 
 
 def _part_lines(part: dict[str, Any]) -> Iterator[str]:
@@ -141,7 +157,10 @@ def _evidence_lines(evidence: dict[str, Any]) -> Iterator[str]:
         yield f"  {each['part']} {each['precision']}: {error} ({each['backend']})"
     for each in evidence["scores"]:
         values = ", ".join(f"{name} {value:.4g}" for name, value in each["values"].items())
-        yield f"  {each['modality']} {each['task']}: {each['metric']} {values} (n = {each['n']})"
+        others = [f"{name} {value:.4g}" for name, value in each["baselines"].items()]
+        against = f"; simpler methods: {', '.join(others)}" if others else ""
+        what = f"{each['modality']} {each['task']}: {each['metric']} {values}"
+        yield f"  {what} (n = {each['n']}){against}"
 
 
 def _size(count: float) -> str:

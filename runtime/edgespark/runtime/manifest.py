@@ -11,13 +11,14 @@ from typing import Literal
 from edgespark.runtime.preprocessing import Preprocessing
 
 FORMAT = "edgespark-bundle"
-VERSION = 1
+VERSION = 2
 FILE = "manifest.json"
 DERIVED = "derived"
 
 DType = Literal["float32", "float16", "int64", "int32", "int8", "uint8", "bool"]
 Precision = Literal["fp32", "fp16", "int8", "int4"]
 Role = Literal["encoder", "bridge", "embedder", "decoder", "head"]
+Metric = Literal["ADE", "FDE", "MAE"]
 DIGEST_LENGTH = 64
 UNSEALED = "0" * DIGEST_LENGTH
 
@@ -137,15 +138,22 @@ def part_and_port(name: str) -> tuple[str, str]:
 class Head:
     """How a route's task is answered: a part that reads the decoder's last hidden state.
 
-    `prompt` stands after the modality's tokens. `labels` name the classes of a classification;
-    a regression has none, and its values are in `unit`.
+    `prompt` stands after the modality's tokens. `labels` name the classes of a classification. A
+    regression has none: its values, in `unit`, are scale * scores, brought to `shape` and, where it
+    is `anchored`, added to the anchor of the prepared input. `metrics` are those that judge it, the
+    first foremost: ADE and FDE are the mean distance of [steps, 2] positions over all steps and at
+    the last one, MAE is the mean absolute error.
     """
 
     part: str
     task: Literal["classification", "regression"]
     prompt: str
     labels: tuple[str, ...] = ()
+    shape: tuple[int, ...] = ()
+    scale: float = 1.0
     unit: str = ""
+    anchored: bool = False
+    metrics: tuple[Metric, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +163,8 @@ class Route:
     `wires` lead from the arrays of the preprocessing through the parts; a part runs when the last
     wire to it is reached. `output` ("part.port") gives [batch, tokens, width] in the decoder's
     embedding space.
-    `prompt` is the modality prompt, the text that stands before those tokens.
+    `prompt` is the modality prompt, the text that stands before those tokens. `question` is what
+    the command line asks when it is given no prompt and this modality first ("": the language's).
     """
 
     modality: str
@@ -163,6 +172,7 @@ class Route:
     wires: tuple[Wire, ...]
     output: str
     prompt: str
+    question: str = ""
     head: Head | None = None
 
 
@@ -196,10 +206,11 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Samples:
-    """A held-out set of one modality: an .npz with `input`, `label`, `question` and `answer`.
+    """A held-out set of one modality: an .npz with `input`, `question`, `answer`, and more.
 
-    `input` [n, …] is raw, as a user would give it; `label` [n] indexes the head's labels; row i of
-    every modality's set shows the same scene.
+    `input` [n, …] is raw, as a user would give it; `label` [n] indexes the labels of a
+    classification, `target` [n, …] is what a regression should give. `question` and `answer` [n]
+    are text. Row i of every modality's set with the same labels shows the same scene.
     """
 
     modality: str
@@ -223,7 +234,10 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """A task score on held-out data, per variant, measured when the model was trained."""
+    """A task score on held-out data, per variant, measured when the model was trained.
+
+    `baselines` are what simpler methods, by their name, score on the same data.
+    """
 
     modality: str
     task: str
@@ -231,6 +245,7 @@ class Score:
     higher_is_better: bool
     n: int
     values: dict[str, float]
+    baselines: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,21 +1,20 @@
 """Task scores on the held-out samples that a bundle carries."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import BundleError, UsageError
-from edgespark.runtime.manifest import Samples, Score
-from edgespark.runtime.reference import arrays
+from edgespark.runtime.held_out import held_out
+from edgespark.runtime.manifest import Head, Score
+from edgespark.runtime.metrics import METRICS, forecast_tasks
 from edgespark.runtime.spark import Spark, load
 
 Track: TypeAlias = Callable[[Sequence[int], str], AbstractContextManager[Iterable[int]]]
-
-FIELDS = ("input", "label", "question", "answer")
-TEXTS = ("question", "answer")
+Given: TypeAlias = dict[str, Any]  # a modality and its prepared value
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,69 +27,82 @@ class Run:
 
 
 def score(bundle: Bundle, track: Track, run: Run) -> tuple[Score, ...]:
-    """Return the accuracy (0…1) of each modality's tasks, per variant.
+    """Return the scores of each modality's tasks, per variant: means over its samples.
 
-    Task `head`: the most probable label is the sample's, where the head has labels. Task `answer`:
-    the generated text is the sample's answer, both stripped. `track` is given the indices and a
-    title, and gives the indices back for a block while it shows how far they are.
+    Task `head`: the share (0…1) whose most probable label is the sample's. Task `forecast`: the
+    error of what is predicted by the head's first metric, and `forecast_fde` by another, as FDE.
+    Task `answer`: the share whose generated text is the sample's answer, both stripped. `track` is
+    given the indices and a title, and gives the indices back for a block while it shows how far
+    they are. Raises BundleError for samples that no call could take.
     """
     values: dict[tuple[str, str], dict[str, float]] = {}
-    sets = {each.modality: _checked(bundle, each, run.limit) for each in bundle.manifest.samples}
+    heads = {route.modality: route.head for route in bundle.manifest.routes}
+    sets = {
+        each.modality: held_out(bundle, each, heads[each.modality], run.limit)
+        for each in bundle.manifest.samples
+    }
     for variant in bundle.manifest.variants:
         spark = load(bundle.root, device=run.device, precision=variant.name, threads=run.threads)
         for modality, data in sets.items():
             with track(range(len(data["input"])), f"{modality} {variant.name}") as indices:
-                shares = _shares(spark, modality, data, indices)
-            for task, share in shares.items():
-                values.setdefault((modality, task), {})[variant.name] = share
+                means = _means(spark, modality, data, indices)
+            for task, mean in means.items():
+                values.setdefault((modality, task), {})[variant.name] = mean
         spark.drop()
     return tuple(
-        Score(
-            modality=modality,
-            task=task,
-            metric="accuracy",
-            higher_is_better=True,
-            n=len(sets[modality]["input"]),
-            values=shares,
-        )
-        for (modality, task), shares in values.items()
+        _score(modality, task, heads[modality], len(sets[modality]["input"]), means)
+        for (modality, task), means in values.items()
     )
 
 
-def _checked(bundle: Bundle, samples: Samples, limit: int | None) -> dict[str, Array]:
-    data = arrays(bundle, samples.file)
-    lacking = [f"has no array {name!r}" for name in FIELDS if name not in data]
-    sizes = {name: len(data[name]) if data[name].ndim else 0 for name in FIELDS if name in data}
-    if lacking or len(set(sizes.values())) != 1 or 0 in sizes.values():
-        problems = lacking or [f"its arrays differ in length, or are empty: {sizes}"]
-        raise BundleError(samples.file.path, problems)
-    odd = [name for name in FIELDS[1:] if data[name].ndim != 1]
-    odd += [name for name in TEXTS if data[name].dtype.kind != "U"]
-    if odd:
-        problems = [f"array {name!r} does not hold one value per sample" for name in odd]
-        raise BundleError(samples.file.path, problems)
-    return {name: data[name][:limit] for name in FIELDS}
+def _score(
+    modality: str, task: str, head: Head | None, count: int, values: dict[str, float]
+) -> Score:
+    metrics = head.metrics if head is not None else ()
+    metric = dict(zip(forecast_tasks(metrics), metrics, strict=True)).get(task)
+    return Score(
+        modality=modality,
+        task=task,
+        metric=metric or "accuracy",
+        higher_is_better=metric is None,
+        n=count,
+        values=values,
+    )
 
 
-def _shares(
-    spark: Spark, modality: str, data: dict[str, Array], indices: Iterable[int]
+def _means(
+    spark: Spark, modality: str, data: Mapping[str, Array], indices: Iterable[int]
 ) -> dict[str, float]:
-    head = spark.manifest.route(modality).head
-    labels = head.labels if head is not None else ()
-    if labels and not set(data["label"].tolist()) <= set(range(len(labels))):
-        raise BundleError(
-            f"samples of {modality}", [f"a label is no index of {len(labels)} labels"]
-        )
-    right = {"head": 0, "answer": 0} if labels else {"answer": 0}
+    head, sums = spark.manifest.route(modality).head, dict[str, float]()
     for i in indices:
-        given = {modality: data["input"][i]}
         with _of_the_bundle(f"sample {i} of {modality}"):
-            if labels:
-                best = next(iter(spark.classify(**given)))
-                right["head"] += best == labels[int(data["label"][i])]
+            given: Given = {**spark.prepare(**{modality: data["input"][i]})}  # once, for all tasks
+            found = {} if head is None else JUDGED[head.task](spark, head, given, data, i)
             answer = spark.generate(str(data["question"][i]), **given)
-        right["answer"] += answer == str(data["answer"][i]).strip()
-    return {task: count / len(data["input"]) for task, count in right.items()}
+        found["answer"] = float(answer == str(data["answer"][i]).strip())
+        sums = {task: sums.get(task, 0.0) + value for task, value in found.items()}
+    return {task: total / len(data["input"]) for task, total in sums.items()}
+
+
+def _classified(
+    spark: Spark, head: Head, given: Given, data: Mapping[str, Array], i: int
+) -> dict[str, float]:
+    best = next(iter(spark.classify(**given)))
+    return {"head": float(best == head.labels[int(data["label"][i])])}
+
+
+def _predicted(
+    spark: Spark, head: Head, given: Given, data: Mapping[str, Array], i: int
+) -> dict[str, float]:
+    prediction, target = spark.predict(**given), data["target"][i]
+    if prediction.shape != target.shape:
+        raise UsageError(f"target {target.shape} is no prediction {prediction.shape}")
+    tasks = zip(forecast_tasks(head.metrics), head.metrics, strict=True)
+    return {task: METRICS[metric](prediction, target) for task, metric in tasks}
+
+
+JUDGED = {"classification": _classified, "regression": _predicted}
+"""The values of one sample by its head's tasks."""
 
 
 @contextmanager

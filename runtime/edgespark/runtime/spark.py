@@ -7,16 +7,18 @@ from pathlib import Path
 from typing import Literal, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgespark.runtime.backends import Array, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import route_named
 from edgespark.runtime.device import check_packages, device_named
 from edgespark.runtime.errors import UsageError
-from edgespark.runtime.inputs import Prepared
+from edgespark.runtime.forecasts import forecast
 from edgespark.runtime.manifest import Head, Manifest
 from edgespark.runtime.model import Model, Setup
 from edgespark.runtime.options import MOST_THREADS, Options, check_count, variant_named
+from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.prompt import question
 from edgespark.runtime.sampling import Sampling
 from edgespark.runtime.stats import Record, Stats
@@ -48,7 +50,8 @@ class Spark:
     """The chain of a bundle: any of its modalities in; text, classes, values or tokens out.
 
     Each modality is a keyword; several stand in one sequence, in the order given. A value is a
-    path, an array or a `Raster` for imagery, and a str (the text) or a Path (a file) for text.
+    path, an array, or a record that says which part of a file is meant (such as `Raster`); for text
+    it is a str (the text) or a Path (a file).
     InputError for a value that its modality cannot take, UnknownModality for one that the bundle
     lacks.
 
@@ -153,16 +156,20 @@ class Spark:
         check_labels(chosen)
         return probabilities(self._scores(chosen, modalities), chosen)
 
-    def predict(self, /, **modalities: object) -> Array:
-        """Return what the regression head gives, float32 [outputs], in the head's unit.
+    def predict(self, /, **modalities: object) -> NDArray[np.float64]:
+        """Return what the regression head gives, float64 in the head's shape and unit.
 
         UsageError where not exactly one modality is given, or it has no regression head.
         """
         chosen = self._heads("regression", modalities)
         if len(chosen) > 1:
             raise UsageError(f"predict takes one modality, got {', '.join(chosen)}")
-        scores = self._scores(chosen, modalities)
-        return np.concatenate(list(scores.values()))
+        ((modality, head),) = chosen.items()
+        with self._turn() as record:
+            ready = self._model.chain.prepared(modality, modalities[modality], record)
+            blocks = self._model.blocks({modality: ready}, record)
+            scores = self._model.scores(chosen, blocks, record)
+        return forecast(head, scores[modality], ready.anchor)
 
     def embed(self, /, **modalities: object) -> Array:
         """Return the modalities' tokens in the language space, in order: float32 [tokens, width].
@@ -180,8 +187,8 @@ class Spark:
     def prepare(self, /, **modalities: object) -> dict[str, Prepared]:
         """Read and prepare inputs once; what is returned can stand in their place in other calls.
 
-        The arrays are those of the modality's preprocessing, as float32 [1, bands, rows, columns]
-        `pixels` for imagery and int64 [1, tokens] `ids` for text. InputError as for the calls.
+        The arrays are those that the record of the modality's preprocessing names. InputError as
+        for the calls.
         """
         for modality in modalities:
             route_named(self.manifest, modality)

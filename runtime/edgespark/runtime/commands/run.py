@@ -1,8 +1,11 @@
 """`edgespark run BUNDLE`: ask a bundle about inputs."""
 
 import argparse
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from edgespark.runtime.chain import route_named
 from edgespark.runtime.commandline import (
@@ -15,6 +18,7 @@ from edgespark.runtime.commandline import (
 )
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.inputs import parse_argument
+from edgespark.runtime.manifest import Manifest
 from edgespark.runtime.spark import Spark, load
 from edgespark.runtime.stats import Stats
 from edgespark.runtime.tasks import check_labels, heads
@@ -27,7 +31,7 @@ Modalities: TypeAlias = Mapping[str, Any]
 
 
 def main(arguments: list[str]) -> int:
-    """Print what each stage took, the scores, and last the answer; return 0."""
+    """Print what each stage took, the scores or the prediction, and last the answer; return 0."""
     given = _parser().parse_args(arguments)
     modalities = _modalities(given.input)
     if given.prompt is not None and given.task not in (None, "generate"):
@@ -38,10 +42,11 @@ def main(arguments: list[str]) -> int:
     for name in modalities:  # before a name could be taken for another argument of `generate`
         route_named(spark.manifest, name)
     results, stats = _results(spark, given, modalities)
+    unit = _unit(spark.manifest, modalities) if "prediction" in results else ""
     if given.json:
-        show_json(_document(results, stats))
+        show_json({**_document(results, stats), "unit": unit or None})
     else:
-        show("\n\n".join(_paragraphs(results, stats)))
+        show("\n\n".join(_paragraphs(results, stats, unit)))
     return 0
 
 
@@ -58,7 +63,9 @@ def _parser() -> Parser:
         "or language=@notes.txt; may be repeated",
     )
     parser.add_argument("--prompt", help="what to ask (default: the bundle's own question)")
-    parser.add_argument("--task", choices=TASKS, help="default: generate, and classify if possible")
+    parser.add_argument(
+        "--task", choices=TASKS, help="default: generate, and classify or predict where possible"
+    )
     parser.add_argument("--precision", default="auto", help="a variant of the bundle")
     parser.add_argument("--max-tokens", type=int, default=64, metavar="N")
     parser.add_argument("--temperature", type=float, default=0.0, help="0, the default, is greedy")
@@ -83,8 +90,8 @@ def _results(
 ) -> tuple[dict[str, Any], list[Stats]]:
     """Return each task's result by its JSON key, and the stats of each call."""
     tasks = [given.task or "generate"]
-    if given.task is None and _has_scores(spark, modalities):
-        tasks.append("classify")
+    if given.task is None:
+        tasks += _further(spark, modalities)
     results: dict[str, Any] = {}
     ready = spark.prepare(**modalities)  # once, for all tasks
     stats = [spark.stats]
@@ -95,22 +102,27 @@ def _results(
     return results, stats
 
 
-def _has_scores(spark: Spark, modalities: Modalities) -> bool:
-    """Whether the modalities can be classified together; what hinders it is told on stderr."""
+def _further(spark: Spark, modalities: Modalities) -> list[str]:
+    """Return what can be told beside the answer; what hinders it is told on stderr."""
+    routes = spark.manifest.routes
+    found = {name: spark.manifest.route(name).head for name in modalities}
+    tasks = {head.task for head in found.values() if head is not None}
+    if tasks == {"regression"} and len(found) == 1:
+        return ["predict"]
     if not modalities:
-        return False
+        return []
     try:
-        check_labels(heads("classification", spark.manifest.routes, list(modalities)))
+        check_labels(heads("classification", routes, list(modalities)))
     except UsageError as error:
         tell(f"no scores: {error}")
-        return False
-    return True
+        return []
+    return ["classify"]
 
 
 def _generate(spark: Spark, given: argparse.Namespace, modalities: Modalities) -> str:
     prompt = given.prompt
     if prompt is None:
-        prompt = spark.manifest.language.question
+        prompt = _question(spark.manifest, modalities)
         tell(f"no --prompt: asking {prompt!r}")
     return spark.generate(
         prompt,
@@ -123,12 +135,25 @@ def _generate(spark: Spark, given: argparse.Namespace, modalities: Modalities) -
     )
 
 
+def _question(manifest: Manifest, modalities: Modalities) -> str:
+    """Return what the first modality asks by itself, else what the bundle does."""
+    asked = [manifest.route(name).question for name in modalities]
+    return (asked and asked[0]) or manifest.language.question
+
+
+def _unit(manifest: Manifest, modalities: Modalities) -> str:
+    """Return the unit of what the one modality that was given predicts."""
+    (head,) = (manifest.route(name).head for name in modalities)
+    return head.unit if head is not None else ""
+
+
 def _classify(spark: Spark, _: argparse.Namespace, modalities: Modalities) -> dict[str, float]:
     return spark.classify(**modalities)
 
 
-def _predict(spark: Spark, _: argparse.Namespace, modalities: Modalities) -> list[float]:
-    return [float(value) for value in spark.predict(**modalities)]
+def _predict(spark: Spark, _: argparse.Namespace, modalities: Modalities) -> object:
+    values: object = spark.predict(**modalities).tolist()
+    return values
 
 
 def _embed(spark: Spark, _: argparse.Namespace, modalities: Modalities) -> list[list[float]]:
@@ -169,8 +194,8 @@ def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, o
     }
 
 
-def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats]) -> list[str]:
-    made = [DRAW[key](results[key]) for key in reversed(list(results))]  # the answer last
+def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats], unit: str) -> list[str]:
+    made = [DRAW[key](results[key], unit) for key in reversed(list(results))]  # the answer last
     stages: dict[str, float] = {}
     for name, ms in _stages(stats).items():
         shown = "load" if name.startswith("load.") else name
@@ -181,26 +206,38 @@ def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats]) -> list[str]
     return ["\n".join([f"{stats[0].precision} on {stats[0].device}:", *lines]), *made]
 
 
-def _bars(scores: Mapping[str, float]) -> str:
+def _bars(scores: Mapping[str, float], _: str) -> str:
     top = list(scores.items())[:BARS]
     width = max(len(label) for label, _ in top)
     lines = (f"  {label:{width}}  {p:.3f}  {'#' * round(p * WIDTH)}" for label, p in top)
     return "\n".join(printable(line.rstrip()) for line in lines)
 
 
-def _answer(text: str) -> str:
+def _answer(text: str, _: str) -> str:
     return printable(text, keep="\n") or "(no answer)"
 
 
-def _numbers(values: Sequence[float]) -> str:
-    return "  " + "  ".join(f"{value:g}" for value in values)
+def _numbers(values: Sequence[Any], unit: str) -> str:
+    """Draw numbers, a line for each row of the last axis, to four digits behind the point."""
+    array = np.asarray(values)
+    rows = array.reshape(-1, array.shape[-1])
+    text = np.array2string(
+        rows,
+        precision=4,
+        suppress_small=bool(np.abs(rows).max() >= 1),
+        threshold=sys.maxsize,
+        max_line_width=sys.maxsize,
+    )
+    lines = text.replace("[", " ").replace("]", "").splitlines()
+    title = printable(f"prediction in {unit}:" if unit else "prediction:")
+    return "\n".join([title, *(line.rstrip() for line in lines)])
 
 
-def _size(rows: Sequence[Sequence[float]]) -> str:
+def _size(rows: Sequence[Sequence[float]], _: str) -> str:
     return f"embedding of {len(rows)} tokens, {len(rows[0])} wide; --json gives the numbers"
 
 
-DRAW: dict[str, Callable[[Any], str]] = {
+DRAW: dict[str, Callable[[Any, str], str]] = {
     "answer": _answer,
     "scores": _bars,
     "prediction": _numbers,

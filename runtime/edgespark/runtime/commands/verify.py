@@ -1,9 +1,10 @@
 """`edgespark verify BUNDLE`: hash every file and measure every graph against PyTorch's outputs."""
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from math import inf, isfinite
+from typing import TypeAlias
 
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.commandline import (
@@ -21,13 +22,20 @@ from edgespark.runtime.options import MOST_THREADS, check_count
 from edgespark.runtime.progress import track
 from edgespark.runtime.scores import Run, score
 from edgespark.runtime.verify import Row, check_files, graphs, rows
+from edgespark.runtime.wording import printable
+
+Key: TypeAlias = tuple[str, str, str]  # a score's modality, task and metric
 
 KIB = 1024
 COLUMNS = ("part", "precision", "error", "limit", "size", "time", "ok")
 
 
 def main(arguments: list[str]) -> int:
-    """Print a row per graph, and scores if asked for; 0 if all limits hold, else 5."""
+    """Print a row per graph, and scores if asked for; 0 if all limits hold, else 5.
+
+    Beside each score stand what the bundle's evidence says of it, and what simpler methods scored:
+    both were measured when the bundle was made, on as many samples as the evidence names.
+    """
     given = _parser().parse_args(arguments)
     for name, most in (("threads", MOST_THREADS), ("samples", inf)):
         if getattr(given, name) is not None:
@@ -43,10 +51,11 @@ def main(arguments: list[str]) -> int:
     with track(measured, "verify", total, asked=given.progress) as shown:
         done = list(shown)
     scores = _scores(bundle, given) if given.scores else None
+    before = {_key(score): score for score in bundle.manifest.evidence.scores}
     if given.json:
-        show_json(_document(done, scores))
+        show_json(_document(done, scores, before))
     else:
-        show(_table(done) + _score_lines(scores or ()))
+        show(_table(done) + _score_lines(scores or (), before))
     return 0 if all(row.ok for row in done) else CheckError.exit_code
 
 
@@ -68,7 +77,13 @@ def _scores(bundle: Bundle, given: argparse.Namespace) -> tuple[Score, ...]:
     )
 
 
-def _document(done: Sequence[Row], scores: Sequence[Score] | None) -> dict[str, object]:
+def _key(score: Score) -> Key:
+    return score.modality, score.task, score.metric
+
+
+def _document(
+    done: Sequence[Row], scores: Sequence[Score] | None, before: Mapping[Key, Score]
+) -> dict[str, object]:
     """Return the JSON document; an error that is not finite is null."""
     made: dict[str, object] = {
         "ok": all(row.ok for row in done),
@@ -90,13 +105,21 @@ def _document(done: Sequence[Row], scores: Sequence[Score] | None) -> dict[str, 
         return made
     tasks: dict[str, dict[str, object]] = {}
     for each in scores:
-        tasks.setdefault(each.modality, {})[each.task] = {
-            "metric": each.metric,
-            "higher_is_better": each.higher_is_better,
-            "n": each.n,
-            "values": each.values,
-        }
+        tasks.setdefault(each.modality, {})[each.task] = _score(each, before.get(_key(each)))
     return {**made, "scores": tasks}
+
+
+def _score(score: Score, before: Score | None) -> dict[str, object]:
+    """Return the score that was measured now, and apart from it what the bundle says of itself."""
+    evidence = None if before is None else {"n": before.n, "values": before.values}
+    return {
+        "metric": score.metric,
+        "higher_is_better": score.higher_is_better,
+        "n": score.n,
+        "values": score.values,
+        "evidence": evidence,
+        "baselines": {} if before is None else before.baselines,
+    }
 
 
 def _table(done: Sequence[Row]) -> str:
@@ -121,9 +144,18 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def _score_lines(scores: Sequence[Score]) -> str:
-    return "".join(
-        f"\n{each.modality} {each.task}: {variant} {value:.3f} {each.metric} on {each.n} samples"
-        for each in scores
-        for variant, value in each.values.items()
-    )
+def _score_lines(scores: Sequence[Score], before: Mapping[Key, Score]) -> str:
+    lines = (line for each in scores for line in _told(each, before.get(_key(each))))
+    return "".join(f"\n{printable(line)}" for line in lines)
+
+
+def _told(score: Score, before: Score | None) -> Iterator[str]:
+    """Give a line per variant that was measured now, and one of what the bundle says of itself."""
+    for variant, value in score.values.items():
+        measured = f"{variant} {value:.3f} {score.metric} on {score.n} samples"
+        yield f"{score.modality} {score.task}: {measured}"
+    if before is not None:
+        values = [f"{name} {value:.3f}" for name, value in before.values.items()]
+        others = [f"{name} {value:.3f}" for name, value in before.baselines.items()]
+        against = f"; simpler methods on the same: {', '.join(others)}" if others else ""
+        yield f"  when it was made, on {before.n} samples: {', '.join(values)}{against}"
