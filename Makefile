@@ -19,6 +19,7 @@ SCENE := --input rgb=examples/scene-rgb.tif
 
 demo: build/tiny
 	$(BIN)/edgespark verify build/tiny
+	$(BIN)/python examples/tour.py build/tiny
 	$(BIN)/edgespark run build/tiny $(SCENE) --prompt "What is in this scene?"
 
 test: .venv/ready build/tiny
@@ -53,7 +54,7 @@ train: .venv/ready
 .venv/ready: pyproject.toml
 	$(call python,$(PYTHON),python3.11 or later) -m venv .venv
 	$(BIN)/python $(PIP) torch==2.13.0
-	$(BIN)/python $(PIP) --editable ".[geo,media,export,dev]"
+	$(BIN)/python $(PIP) --editable ".[geo,media,tables,graphs,export,dev]"
 	touch $@
 
 .venv-base/ready: pyproject.toml

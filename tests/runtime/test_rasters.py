@@ -270,3 +270,16 @@ def test_gdal_keeps_little_of_a_raster_unless_its_user_chose_how_much(
     with open_raster(Raster(write_tif(path, ramp())), imagery()):
         kept = rasterio.env.get_gdal_config("GDAL_CACHEMAX")
     assert (kept == CACHE) is (chosen is None)
+
+
+def test_a_window_touches_no_block_beside_it(path: Path) -> None:
+    whole = np.random.default_rng(0).integers(0, 9, (3, 256, 256)).astype(np.uint8)
+    blocks = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+    data = bytearray(write_tif(path, whole, **blocks).read_bytes())
+    data[-len(data) // 2 :] = bytes(len(data) // 2 + len(data) % 2)
+    path.write_bytes(data)
+    record = imagery(rows=50, columns=60)
+    array, _ = pixels_of(Raster(path, window=(2, 3, 60, 50)), record)
+    np.testing.assert_array_equal(array[0], whole[:, 3:53, 2:62])
+    with pytest.raises(InputError, match="cannot be read as a raster"):
+        pixels_of(path, record)

@@ -22,9 +22,15 @@ if TYPE_CHECKING:
         UnknownModality,
         UsageError,
     )
-    from edgespark.runtime.inputs import Prepared, Raster
+    from edgespark.runtime.frames.files import VideoFile
+    from edgespark.runtime.inputs import Raster
+    from edgespark.runtime.points.files import PointFile
+    from edgespark.runtime.prepared import Prepared
+    from edgespark.runtime.series.files import SeriesFile
     from edgespark.runtime.spark import Spark, load
     from edgespark.runtime.stats import Stats
+    from edgespark.runtime.tables.files import TableFile
+    from edgespark.runtime.tracks.files import TrackFile
     from edgespark.runtime.turns import Stream
 
 __all__ = [
@@ -38,20 +44,30 @@ __all__ = [
     "MissingExtra",
     "MissingInput",
     "OutputError",
+    "PointFile",
     "Prepared",
     "Raster",
+    "SeriesFile",
     "Spark",
     "Stats",
     "Stream",
+    "TableFile",
+    "TrackFile",
     "UnknownModality",
     "UsageError",
+    "VideoFile",
     "load",
 ]
 
 MODULES = {
     "Bundle": "bundle",
-    "Prepared": "inputs",
+    "Prepared": "prepared",
     "Raster": "inputs",
+    "PointFile": "points.files",
+    "SeriesFile": "series.files",
+    "TableFile": "tables.files",
+    "TrackFile": "tracks.files",
+    "VideoFile": "frames.files",
     "Spark": "spark",
     "load": "spark",
     "Stats": "stats",

@@ -1,6 +1,6 @@
 """Inputs as they are written on the command line: NAME=VALUE."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ class Argument:
 
     For text it is the text, or `@PATH` a file that holds it. For imagery it is a path, with or
     without `@`, then options after the last "?": `scene.tif?window=0,0,224,224&bands=4,3,2`
-    (and `nodata=0`, `overviews=true`).
+    (and `nodata=0`, `overviews=true`, `scale=0.0001`, `offset=-0.1`, `linear=true`).
     """
 
     text: str
@@ -29,17 +29,31 @@ class Argument:
         return Path(self.text[1:]) if self.text.startswith("@") else self.text
 
     def raster(self) -> Raster:
-        """Return the raster that is meant; a file whose name is the whole text wins over options.
+        """Return the raster that is meant; InputError as `file`."""
+        path, options = self.file("raster", RASTER)
+        return Raster(path, **options)
 
-        Raises InputError for an option that is unknown, malformed or stands twice.
+    def file(self, what: str, known: Mapping[str, "Option"]) -> tuple[str, dict[str, Any]]:
+        """Return the path that is meant, and the options after its last "?".
+
+        A file whose name is the whole text wins over options. Raises InputError for an option that
+        is unknown, malformed or stands twice; `what` says what kind of file was expected.
         """
         text = self.text.removeprefix("@")
         path, mark, query = text.rpartition("?")
         if not mark or _exists(text):
             path, query = text, ""
         if not path:
-            raise InputError(f"expected the path of a raster, got {self.text!r}")
-        return Raster(path, **_options(query))
+            raise InputError(f"expected the path of a {what}, got {self.text!r}")
+        return path, _options(query, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """How an option's text is read (ValueError or KeyError if it cannot be), and how it looks."""
+
+    read: Callable[[str], Any]
+    like: str
 
 
 def parse_argument(text: str) -> tuple[str, Argument]:
@@ -59,40 +73,39 @@ def _exists(text: str) -> bool:
         return False
 
 
-def _options(query: str) -> dict[str, Any]:
+def _options(query: str, known: Mapping[str, Option]) -> dict[str, Any]:
     options: dict[str, Any] = {}
     for item in query.split("&") if query else ():
         name, _, value = item.partition("=")
-        if name not in _READ:
-            raise InputError(f"no option {name!r}; there are: {', '.join(_READ)}")
+        if name not in known:
+            raise InputError(f"no option {name!r}; there are: {', '.join(known)}")
         if name in options:
             raise InputError(f"option {name!r} stands more than once")
         try:
-            options[name] = _READ[name](value)
+            options[name] = known[name].read(value)
         except (ValueError, KeyError) as error:
             raise InputError(
-                f"option {item!r} is malformed; it looks like {_LIKE[name]}"
+                f"option {item!r} is malformed; it looks like {known[name].like}"
             ) from error
     return options
 
 
-def _numbers(text: str) -> tuple[int, ...]:
+def whole(text: str) -> tuple[int, ...]:
+    """Read whole numbers with commas between them."""
     return tuple(int(number) for number in text.split(","))
 
 
-def _truth(text: str) -> bool:
+def truth(text: str) -> bool:
+    """Read true or false."""
     return TRUTHS[text.lower()]
 
 
-_READ: dict[str, Callable[[str], Any]] = {
-    "window": _numbers,
-    "bands": _numbers,
-    "nodata": float,
-    "overviews": _truth,
-}
-_LIKE = {
-    "window": "window=COLUMN,ROW,WIDTH,HEIGHT",
-    "bands": "bands=4,3,2",
-    "nodata": "nodata=0 or nodata=nan",
-    "overviews": "overviews=true",
+RASTER = {
+    "window": Option(whole, "window=COLUMN,ROW,WIDTH,HEIGHT"),
+    "bands": Option(whole, "bands=4,3,2"),
+    "nodata": Option(float, "nodata=0 or nodata=nan"),
+    "overviews": Option(truth, "overviews=true"),
+    "scale": Option(float, "scale=0.0001"),
+    "offset": Option(float, "offset=-0.1"),
+    "linear": Option(truth, "linear=true"),
 }

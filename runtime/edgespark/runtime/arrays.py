@@ -3,25 +3,19 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from tokenize import TokenError
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgespark.runtime.bands import chosen_bands
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.grid import (
-    Grid,
-    Piece,
-    Raster,
-    Window,
-    checked_dtype,
-    chosen_bands,
-    chosen_nodata,
-    chosen_window,
-)
+from edgespark.runtime.grid import Grid, Piece, Raster, Window, chosen_nodata, chosen_window
 from edgespark.runtime.paths import checked_file
 from edgespark.runtime.preprocessing import Imagery
+from edgespark.runtime.units import checked_dtype, chosen_unit
 
 RANK = 3
 BROKEN = (OSError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError, TokenError)
@@ -48,7 +42,8 @@ def grid_from_array(
             f"{raster.path}: has shape {array.shape}; expected [bands, rows, columns], "
             f"with {len(record.bands)} bands"
         )
-    dtype = checked_dtype(raster, array.dtype.name, record)
+    unit = chosen_unit(raster, record)
+    dtype = checked_dtype(raster, array.dtype.name, record, unit)
     bands = chosen_bands(raster, names or [""] * len(array), record)
     window = chosen_window(raster, array.shape[2], array.shape[1])
     return Grid(
@@ -57,6 +52,7 @@ def grid_from_array(
         columns=window[2],
         nodata=(chosen_nodata(raster, None, record, dtype),) * len(bands),
         block=(1, window[2]),
+        unit=unit,
         read=_reader(array, bands, window),
     )
 
@@ -78,15 +74,19 @@ def _reader(
 
 @contextmanager
 def open_npy(raster: Raster, record: Imagery) -> Iterator[Grid]:
+    """Map a .npy file into memory, as `mapped_npy` does."""
+    yield grid_from_array(mapped_npy(raster.path), raster, record)
+
+
+def mapped_npy(name: str | Path) -> NDArray[Any]:
     """Map a .npy file into memory; pickled objects are refused. Raises InputError."""
-    path = checked_file(raster.path)
+    path = checked_file(name)
     try:
         with warnings.catch_warnings():  # numpy warns of headers that Python 2 wrote
             warnings.simplefilter("ignore")
-            array = np.lib.format.open_memmap(path, mode="r")
+            return np.lib.format.open_memmap(path, mode="r")
     except BROKEN as error:
         reason = str(error).partition("\n")[0][:LONGEST_REASON]
         raise InputError(
             f"{path}: is no .npy file of numbers that can be read: {reason}"
         ) from error
-    yield grid_from_array(array, raster, record)

@@ -22,7 +22,6 @@ Piece: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Samples [bands, rows, columns]; and which are valid, [bands or 1, rows, columns] (None: all)."""
 
 WINDOW_SIZE = 4
-LISTED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +31,11 @@ class Raster:
     `bands` are counted from 1, in the order that the model takes them; they may repeat. `window` is
     (column, row, width, height) in pixels of the full resolution. `nodata` takes the place of the
     value that the file declares (NaN is one); its masks and alpha still hold. `overviews` allows
-    reading the file's reduced copies, made with whatever resampling their maker chose. Raises
-    InputError where a value cannot be one for any file.
+    reading the file's reduced copies, made with whatever resampling their maker chose. `scale` and
+    `offset` say how samples become the model's unit, x * scale + offset, whatever the file and the
+    model say (one alone: 1 and 0 for the other). `linear` says that samples are power, which
+    becomes decibels; zeros and less are then not valid. Raises InputError where a value cannot be
+    one for any file.
     """
 
     path: str | Path
@@ -42,6 +44,9 @@ class Raster:
     window: Window | None = None
     nodata: float | None = None
     overviews: bool = False
+    scale: float | None = None
+    offset: float | None = None
+    linear: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no file could satisfy."""
@@ -58,8 +63,26 @@ class Raster:
             raise InputError(f"window {self.window} is empty: width and height must be 1 or more")
         if self.nodata is not None and not is_number(self.nodata):
             raise InputError(f"nodata must be a number, got {shortened(self.nodata)}")
+        for name, value in (("scale", self.scale), ("offset", self.offset)):
+            if value is not None and not (is_number(value) and math.isfinite(value)):
+                raise InputError(f"{name} must be a number, got {shortened(value)}")
+        if self.scale == 0:
+            raise InputError("scale must be other than 0: all samples would become one value")
         object.__setattr__(self, "bands", bands)  # plain whole numbers, whatever was given
         object.__setattr__(self, "window", window)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """How samples become the record's unit, where that is not as the record says.
+
+    `pairs` are the scale and offset of each band; `declared` tells that they are the file's word.
+    Where `linear`, what they give is power, whose decibels are meant.
+    """
+
+    pairs: tuple[tuple[float, float], ...]
+    declared: bool = False
+    linear: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,7 +92,7 @@ class Grid:
     `read` gives the samples of a window of it. `nodata` is the invalid value of each band. `extent`
     is how far the columns and the rows reach on the ground, in metres, where that is known. `block`
     (rows, columns) is what is cheapest to read at a time, `phase` how much of the first one lies
-    before the upper left corner.
+    before the upper left corner. `unit` is None where samples are as the record says.
     """
 
     name: str
@@ -79,29 +102,8 @@ class Grid:
     extent: tuple[float, float] | None = None
     block: tuple[int, int]
     phase: tuple[int, int] = (0, 0)
+    unit: Unit | None = None
     read: Callable[[Window], Piece]
-
-
-def chosen_bands(raster: Raster, names: Sequence[str], record: Imagery) -> tuple[int, ...]:
-    """Return the numbers, from 1, of the bands to read; InputError where they do not fit.
-
-    `names` are the file's bands; those called "alpha" are masks, and taken only where asked for.
-    """
-    wanted = f"{len(record.bands)} ({_listed([band.name for band in record.bands])})"
-    numbered = _listed([f"{i} {name}".strip() for i, name in enumerate(names, 1)])
-    bands = raster.bands or tuple(i for i, name in enumerate(names, 1) if name != "alpha")
-    if len(bands) != len(record.bands):
-        found = f"found {len(bands)} bands ({numbered})"
-        if raster.bands:
-            found = f"bands={','.join(map(str, bands))} names {len(bands)} bands"
-        raise InputError(
-            f"{raster.path}: {found}, expected {wanted}: choose them with bands=, in that order"
-        )
-    if max(bands) > len(names):
-        raise InputError(
-            f"{raster.path}: has no band {max(bands)}; there are {len(names)}: {numbered}"
-        )
-    return bands
 
 
 def chosen_window(raster: Raster, columns: int, rows: int) -> Window:
@@ -115,16 +117,6 @@ def chosen_window(raster: Raster, columns: int, rows: int) -> Window:
             f"leaves the raster of {columns} columns and {rows} rows"
         )
     return column, row, width, height
-
-
-def checked_dtype(raster: Raster, name: str, record: Imagery) -> np.dtype[Any]:
-    """Return the samples' type by its name; InputError unless the record is meant for it."""
-    if name not in record.dtypes:
-        raise InputError(
-            f"{raster.path}: holds {name} samples; the model takes {', '.join(record.dtypes)}, "
-            f"in {record.unit}: convert them first"
-        )
-    return np.dtype(name)
 
 
 def chosen_nodata(
@@ -155,8 +147,3 @@ def _whole(numbers: Sequence[int] | None, name: str) -> tuple[int, ...] | None:
         return None if numbers is None else tuple(operator.index(number) for number in numbers)
     except TypeError as error:
         raise InputError(f"{name} must be whole numbers, got {numbers!r}") from error
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f", … {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

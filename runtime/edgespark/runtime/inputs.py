@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,35 @@ from numpy.typing import NDArray
 from edgespark.runtime.arguments import Argument, parse_argument
 from edgespark.runtime.arrays import grid_from_array, open_npy
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.frames.read import read_frames
 from edgespark.runtime.grid import Grid, Raster
 from edgespark.runtime.imagery import pixels
 from edgespark.runtime.manifest import Route
 from edgespark.runtime.paths import checked_file
 from edgespark.runtime.pictures import open_picture
-from edgespark.runtime.preprocessing import Imagery, Preprocessing, Text
-from edgespark.runtime.rasters import open_raster
+from edgespark.runtime.points.read import read_points
+from edgespark.runtime.prepared import Encode, Prepared
+from edgespark.runtime.preprocessing import (
+    Frames,
+    Imagery,
+    Points,
+    Preprocessing,
+    Series,
+    Table,
+    Text,
+    Tracks,
+)
+from edgespark.runtime.rasters import open_envi, open_raster
+from edgespark.runtime.series.read import read_series
+from edgespark.runtime.starts import check_prepared
+from edgespark.runtime.tables.read import table as read_table
 from edgespark.runtime.tokens import LONGEST_TOKEN
+from edgespark.runtime.tracks.read import read_tracks
 
 __all__ = ["Argument", "Encode", "Prepared", "Raster", "parse_argument", "prepare"]
 
-Encode = Callable[[str], list[int]]
 Open = Callable[[Raster, Imagery], AbstractContextManager[Grid]]
-Read = Callable[[Any, object, Encode], "Prepared"]  # from a preprocessing record and a value
+Read = Callable[[Any, object, Encode], Prepared]  # from a preprocessing record and a value
 
 OPENERS: dict[str, Open] = {
     ".tif": open_raster,
@@ -36,33 +50,29 @@ OPENERS: dict[str, Open] = {
     ".jpg": open_picture,
     ".jpeg": open_picture,
     ".npy": open_npy,
+    # ENVI: a header beside the data, whose name may have any of these suffixes, or none
+    **dict.fromkeys(
+        (".hdr", ".dat", ".img", ".bsq", ".bil", ".bip", ".raw", ".bin", ""), open_envi
+    ),
 }
 LONGEST_TEXT = 1 << 24
 """Bytes; no context holds so much, and a file is not read whole to find out."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """What a route starts from: its arrays by name, and the share of valid samples, 0…1."""
-
-    arrays: dict[str, NDArray[Any]]
-    valid: float
-
-
 def prepare(route: Route, value: object, encode: Encode) -> Prepared:
     """Return the arrays that the route's preprocessing gives for a value.
 
-    Imagery takes an array [bands, rows, columns] ([rows, columns] for one band; what is masked in a
-    numpy.ma.MaskedArray is not valid), the path of a GeoTIFF, VRT, JPEG 2000, PNG, JPEG or .npy
-    file, or a Raster; it gives `pixels`, float32 [1, bands, rows, columns]. Text takes a str, or
-    the Path of a UTF-8 file; it gives `ids`, int64 [1, tokens]. Both take an Argument; what is
-    Prepared already is given back. Raises InputError for what cannot be one, MissingExtra where a
-    library is not installed.
+    A value is an array, the path of a file, a record that says which part of a file is meant (such
+    as Raster), or an Argument; text is a str, or the Path of a UTF-8 file. What each kind of
+    preprocessing takes is told where it is read, what it gives in its record; what is Prepared
+    already is given back. Raises InputError for what cannot be one, MissingExtra where a library is
+    not installed.
     """
-    if isinstance(value, Prepared):
-        return value
     record = route.preprocessing
     try:
+        if isinstance(value, Prepared):
+            check_prepared(record, value)
+            return value
         return READERS[type(record)](record, value, encode)
     except InputError as error:
         raise type(error)(f"{route.modality}: {error}") from error
@@ -94,7 +104,7 @@ def _opener(raster: Raster) -> Open:
         checked_file(raster.path)
         raise InputError(
             f"{raster.path}: cannot tell what it is by {suffix or 'its name'!r}; "
-            f"there are: {', '.join(OPENERS)}"
+            f"there are: {', '.join(filter(None, OPENERS))}"
         )
     return OPENERS[suffix]
 
@@ -152,4 +162,12 @@ def _file(path: Path) -> bytes:
     return data
 
 
-READERS: dict[type[Preprocessing], Read] = {Imagery: _imagery, Text: _text}
+READERS: dict[type[Preprocessing], Read] = {
+    Imagery: _imagery,
+    Frames: read_frames,
+    Points: read_points,
+    Table: read_table,
+    Tracks: read_tracks,
+    Series: read_series,
+    Text: _text,
+}

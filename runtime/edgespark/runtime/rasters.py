@@ -1,27 +1,21 @@
-"""GeoTIFF and its kin, through rasterio: windows, masks and ground sizes."""
+"""GeoTIFF, ENVI and their kin, through rasterio: windows, masks and ground sizes."""
 
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from edgespark.runtime.errors import InputError, MissingExtra
-from edgespark.runtime.grid import (
-    Grid,
-    Piece,
-    Raster,
-    Window,
-    checked_dtype,
-    chosen_bands,
-    chosen_nodata,
-    chosen_window,
-)
+from edgespark.runtime.bands import chosen_bands, nanometres
+from edgespark.runtime.envi import check_size, data_file, declared_scale, told_bad
+from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingExtra
+from edgespark.runtime.grid import Grid, Piece, Raster, Window, chosen_nodata, chosen_window
 from edgespark.runtime.paths import checked_file
 from edgespark.runtime.preprocessing import Imagery
+from edgespark.runtime.units import PLAIN, checked_dtype, chosen_unit
 
 # A file is opened by the driver of its suffix alone: others may follow links out of the machine.
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".vrt": "VRT", ".jp2": "JP2OpenJPEG"}
@@ -40,15 +34,38 @@ def open_raster(raster: Raster, record: Imagery) -> Iterator[Grid]:
     rasterio is not installed.
     """
     path = checked_file(raster.path)
+    with _opened(path, DRIVERS[path.suffix.lower()], raster, record) as grid:
+        yield grid
+
+
+@contextmanager
+def open_envi(raster: Raster, record: Imagery) -> Iterator[Grid]:
+    """Open an ENVI file by its header or its data, as `open_raster` does.
+
+    Bands are found by the header's names and wavelengths; its data ignore value is nodata; its
+    gains and offsets, or its reflectance scale factor, are the declared scale; bands of its bad
+    band list are warned of. Raises InputError, beside, where one of the two files is missing, and
+    where the data are shorter than the header says.
+    """
+    with _opened(data_file(raster.path), "ENVI", raster, record) as grid:
+        yield grid
+
+
+@contextmanager
+def _opened(path: Path, driver: str, raster: Raster, record: Imagery) -> Iterator[Grid]:
     rasterio = _rasterio()
     with rasterio.Env(**({} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE})):
         with _told(path), warnings.catch_warnings():
             # A raster without a place on the ground is fine: its ground size is then not checked.
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
-            dataset = rasterio.open(path.absolute(), driver=DRIVERS[path.suffix.lower()])
+            dataset = rasterio.open(path.absolute(), driver=driver)
         with dataset:
             with _told(path):
-                grid = _grid(dataset, raster, record)
+                header = dataset.tags(ns="ENVI")
+                if driver == "ENVI":
+                    shape = dataset.count, dataset.height, dataset.width
+                    check_size(path, header, shape, dataset.dtypes[0])
+                grid = _grid(dataset, raster, record, header)
             yield grid
 
 
@@ -78,11 +95,13 @@ def _told(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read as a raster: {reason}") from error
 
 
-def _grid(dataset: Any, raster: Raster, record: Imagery) -> Grid:  # noqa: ANN401 rasterio's
-    bands = chosen_bands(raster, _names(dataset), record)
+def _grid(dataset: Any, raster: Raster, record: Imagery, header: Mapping[str, str]) -> Grid:  # noqa: ANN401 rasterio's
+    bands = chosen_bands(raster, _names(dataset), record, _wavelengths(dataset))
+    if bad := told_bad(raster, header, bands):
+        warnings.warn(bad, EdgesparkWarning, stacklevel=2)
     window = chosen_window(raster, dataset.width, dataset.height)
-    dtype = checked_dtype(raster, _dtype(dataset, bands, raster), record)
-    _check_scales(dataset, bands, raster, record)
+    unit = chosen_unit(raster, record, _declared(dataset, bands, raster, header))
+    dtype = checked_dtype(raster, _dtype(dataset, bands, raster), record, unit)
     step = _step(dataset, window, record) if raster.overviews else 1
     block = dataset.block_shapes[bands[0] - 1]
     return Grid(
@@ -95,6 +114,7 @@ def _grid(dataset: Any, raster: Raster, record: Imagery) -> Grid:  # noqa: ANN40
         extent=_extent(dataset, window),
         block=block,
         phase=(window[1] % block[0], window[0] % block[1]) if step == 1 else (0, 0),
+        unit=unit,
         read=_reader(dataset, Path(raster.path), bands, window, step),
     )
 
@@ -112,16 +132,28 @@ def _dtype(dataset: Any, bands: tuple[int, ...], raster: Raster) -> str:  # noqa
     return str(names[0])
 
 
-def _check_scales(dataset: Any, bands: tuple[int, ...], raster: Raster, record: Imagery) -> None:  # noqa: ANN401 rasterio's
-    """Refuse a declared scale or offset that contradicts the record's: either could be meant."""
-    for number, band in zip(bands, record.bands, strict=True):
-        declared = dataset.scales[number - 1], dataset.offsets[number - 1]
-        if declared not in ((1.0, 0.0), (band.scale, band.offset)):
-            raise InputError(
-                f"{raster.path}: band {number} declares scale {declared[0]:g} and offset "
-                f"{declared[1]:g}; the model expects {band.scale:g} and {band.offset:g} for "
-                f"{band.name!r}: convert the samples, then give an array or a file without tags"
-            )
+def _wavelengths(dataset: Any) -> list[float | None]:  # noqa: ANN401 rasterio's
+    """Return the bands' wavelengths in nanometres, where the file tells them."""
+    return [_wavelength(dataset, band) for band in dataset.indexes]
+
+
+def _wavelength(dataset: Any, band: int) -> float | None:  # noqa: ANN401 rasterio's
+    own = {name.lower(): text for name, text in dataset.tags(band).items()}
+    told = nanometres(own.get("wavelength"), own.get("wavelength_units"))
+    # GDAL's own word for it is rounded to nanometres
+    return told or nanometres(dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM"), "um")
+
+
+def _declared(
+    dataset: Any,  # noqa: ANN401 rasterio's
+    bands: tuple[int, ...],
+    raster: Raster,
+    header: Mapping[str, str],
+) -> list[tuple[float, float]]:
+    """Return the scale and offset that the file declares for each of the bands."""
+    pairs = [(dataset.scales[band - 1], dataset.offsets[band - 1]) for band in bands]
+    factor = declared_scale(raster, header)
+    return [(factor, 0.0) if pair == PLAIN else pair for pair in pairs]
 
 
 def _step(dataset: Any, window: Window, record: Imagery) -> int:  # noqa: ANN401 rasterio's

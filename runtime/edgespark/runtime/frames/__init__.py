@@ -1,0 +1,1 @@
+"""Video: clips in memory and files, as frames spread evenly."""

@@ -1,0 +1,1 @@
+"""Point clouds: read from files, sampled farthest-first, grouped with their neighbours."""

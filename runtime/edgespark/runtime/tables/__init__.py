@@ -1,0 +1,1 @@
+"""Tables: rows of typed columns, from memory and from files."""

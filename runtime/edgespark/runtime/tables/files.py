@@ -1,0 +1,65 @@
+"""Table files, and the rows of them that are meant."""
+
+import operator
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+
+from edgespark.runtime.errors import InputError
+from edgespark.runtime.preprocessing import Table
+
+
+@dataclass(frozen=True, slots=True)
+class TableFile:
+    """A table file, and the rows of it that are meant.
+
+    `rows` are the first row, counted from 0 behind the header, and how many; None means all there
+    are. Raises InputError where they cannot be those of any file.
+    """
+
+    path: str | Path
+    _: KW_ONLY
+    rows: tuple[int, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what no file could satisfy."""
+        if not isinstance(self.path, str | Path) or not str(self.path):
+            raise InputError(f"expected the path of a table, got {self.path!r}")
+        if self.rows is None:
+            return
+        try:
+            first, count = (operator.index(number) for number in self.rows)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"rows must be two whole numbers, first and count, got {self.rows!r}"
+            ) from error
+        if first < 0 or count < 1:
+            raise InputError(f"rows {first},{count}: first must be 0 or more, count 1 or more")
+        object.__setattr__(self, "rows", (first, count))  # plain whole numbers
+
+    def span(self, record: Table) -> tuple[int, int]:
+        """Return which rows to read: the first, and how many at most.
+
+        Of a file that is meant whole, one more than the record takes, so that too many are seen.
+        InputError where more are meant than the record takes.
+        """
+        if self.rows is None:
+            return 0, record.rows + 1
+        if self.rows[1] > record.rows:
+            raise InputError(
+                f"{self.path}: rows={self.rows[0]},{self.rows[1]} are more than the "
+                f"{record.rows} that the model takes"
+            )
+        return self.rows
+
+    def check_found(self, found: int, record: Table) -> None:
+        """Refuse a file that has no such rows, or more than the record takes."""
+        if self.rows is None and found > record.rows:
+            raise InputError(
+                f"{self.path}: has more than the {record.rows} rows that the model takes: choose "
+                f"them with rows=FIRST,COUNT, as in rows=0,{record.rows}"
+            )
+        if self.rows is not None and found < self.rows[1]:
+            raise InputError(
+                f"{self.path}: rows={self.rows[0]},{self.rows[1]} (the first counted from 0) leave "
+                f"the table: {found} of them are there"
+            )

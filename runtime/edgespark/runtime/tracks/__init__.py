@@ -1,0 +1,1 @@
+"""Positions of moving agents, made into what a forecaster takes."""
