@@ -3,14 +3,27 @@
 import os
 import re
 import shlex
-import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
+from edgespark.export.recipes import RECIPES
+from edgespark.export.worlds.world import RECORDS
+from edgespark.runtime.arguments import RASTER
 from edgespark.runtime.cli import main
+from edgespark.runtime.frames.decode import DEMUXERS
+from edgespark.runtime.frames.read import OPTIONS as VIDEO
+from edgespark.runtime.inputs import OPENERS
+from edgespark.runtime.points.files import FORMATS as CLOUDS
+from edgespark.runtime.points.files import OPTIONS as BOUNDS
+from edgespark.runtime.series.files import FORMATS as SERIES
+from edgespark.runtime.series.files import OPTIONS as MOMENTS
+from edgespark.runtime.series.graphs import FORMATS as GRAPHS
+from edgespark.runtime.tables.read import OPENERS as TABLES
+from edgespark.runtime.tables.read import OPTIONS as ROWS
+from edgespark.runtime.tracks.files import FORMATS as TRACKS
+from edgespark.runtime.tracks.files import OPTIONS as AGENTS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,6 +41,16 @@ def code_lines() -> Iterator[str]:
 
 
 COMMANDS = [line for line in code_lines() if line.startswith("edgespark ")]
+INPUTS = re.findall(r"`(--input [^`]+)`", README.partition("## The thirteen")[2])
+KINDS: dict[str, tuple[Iterable[str], Iterable[str]]] = {
+    "imagery": (filter(None, OPENERS), RASTER),
+    "video": ((*DEMUXERS, ".npy"), VIDEO),
+    "point cloud": (CLOUDS, BOUNDS),
+    "table": (TABLES, ROWS),
+    "trajectory": (TRACKS, AGENTS),
+    "graph": ({*SERIES, *GRAPHS}, MOMENTS),
+}
+"""What the readers know: suffixes and options."""
 SCRIPTS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -39,17 +62,61 @@ def place(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "build").mkdir()
     for name in ("tiny", "mine"):
         (made / "build" / name).symlink_to(tiny.resolve())
-    if (ROOT / "examples" / "scene-rgb.tif").is_file():
-        (made / "examples").symlink_to(ROOT / "examples")
-    else:
-        script = ROOT / "examples" / "make_scenes.py"
-        subprocess.run([sys.executable, script, made / "examples"], check=True)
+    (made / "examples").symlink_to(ROOT / "examples")
     return made
 
 
 def test_there_are_commands_and_a_script_to_run() -> None:
     assert {line.split()[1] for line in COMMANDS} == {"run", "inspect", "verify"}
     assert SCRIPTS
+
+
+def test_every_modality_has_an_example() -> None:
+    assert [shlex.split(line)[1].partition("=")[0] for line in INPUTS] == list(ordered(RECORDS))
+
+
+def ordered(modalities: Iterable[str]) -> list[str]:
+    """Give them as they stand in the README."""
+    return sorted(modalities, key=lambda name: README.index(f"| `{name}` |"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_files_and_options_of_a_kind_are_those_that_its_reader_knows(kind: str) -> None:
+    (row,) = re.findall(rf"^\| {kind} \| (.*) \|$", README, flags=re.MULTILINE)
+    suffixes, options = KINDS[kind]
+    assert set(re.findall(r"`(\.\w+)`", row)) == set(suffixes)
+    assert set(re.findall(r"`(\w+)=`", row)) == set(options)
+
+
+def test_every_extra_is_told_with_what_it_brings() -> None:
+    project = (ROOT / "pyproject.toml").read_text("utf-8")
+    extras = project.partition("[project.optional-dependencies]\n")[2].partition("\n[")[0]
+    found: dict[str, list[str]] = {}
+    for line in extras.splitlines():
+        if begun := re.match(r"(\w+) = \[", line):
+            names = found.setdefault(begun[1], [])
+        names += re.findall(r'"([\w\[\]-]+)[><=]', line)
+    del found["dev"]
+    for extra, wanted in found.items():
+        (row,) = re.findall(rf"^\| {extra} \| (.*?) \|", README, flags=re.MULTILINE)
+        assert row.split(", ") == wanted
+
+
+def test_every_recipe_is_told() -> None:
+    told = [line.split()[1] for line in code_lines() if line.startswith("export-engines ")]
+    assert set(RECIPES) <= set(told)
+    assert all((ROOT / name).is_file() for name in told if name not in RECIPES)
+
+
+@pytest.mark.parametrize("given", INPUTS)
+def test_an_example_of_the_readme_is_answered(
+    given: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    assert main(["run", "build/tiny", *shlex.split(given)]) == 0, capsys.readouterr().err
+    told = capsys.readouterr()
+    assert told.out
+    assert "warning" not in told.err
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -13,26 +13,62 @@ from edgespark.export.models.tiny import TINY
 from edgespark.export.reference import TorchChain
 from edgespark.export.sequences import Writer
 from edgespark.export.weights import SHIPPED, checkpoint
-from edgespark.export.worlds.dataset import HELD_OUT, make
-from edgespark.runtime import load
+from edgespark.export.worlds.dataset import HELD_OUT, Samples, make
+from edgespark.export.worlds.world import ASKED, SUBJECTS
+from edgespark.runtime import Spark, load
 from edgespark.runtime.errors import MissingInput, OutputError, UnknownModality, UsageError
 
-SCENES = 50
-CHOICES = (("rgb",), ("msi",), ("sar",), ("language",), ("sar", "rgb"), ("msi", "language", "sar"))
+EACH = 20
+MIXED = (
+    ("sar", "rgb"),
+    ("msi", "language", "hsi"),
+    ("point_cloud", "table", "video"),
+    ("trajectory", "graph"),
+    ("code", "rgb", "infrared"),
+    TINY.modalities,
+)
 
 
-def test_bundle_and_pytorch_give_the_same_greedy_text_on_50_scenes(tiny: Path) -> None:
+@pytest.fixture(scope="module")
+def spark(tiny: Path) -> Spark:
+    return load(tiny)
+
+
+@pytest.fixture(scope="module")
+def chain() -> TorchChain:
     source = checkpoint(SHIPPED / "allspark-tiny")
-    model, writer = AllSpark(TINY), Writer(TINY, source.tokenizer)
+    model = AllSpark(TINY)
     source.fill(model)
-    chain, spark = TorchChain(model, writer, writer.end), load(tiny)
-    scenes = make(HELD_OUT, 0, SCENES)
-    for index, talk in enumerate(held_out_dialogues(scenes.label.tolist())):
-        names = CHOICES[index % len(CHOICES)]
-        inputs = {name: getattr(scenes, name)[index] for name in names}
-        inputs = {name: str(v) if name == "language" else v for name, v in inputs.items()}
-        wanted = source.tokenizer.decode(chain.generate(talk.question, inputs)).strip()
-        assert spark.generate(talk.question, **inputs) == wanted
+    writer = Writer(TINY, source.tokenizer)
+    return TorchChain(model, writer, writer.end)
+
+
+@pytest.fixture(scope="module")
+def held() -> Samples:
+    return make(HELD_OUT, 0, EACH)
+
+
+@pytest.mark.parametrize("names", [*[(name,) for name in TINY.modalities], *MIXED], ids=" ".join)
+def test_bundle_and_pytorch_give_the_same_greedy_text(
+    names: tuple[str, ...], spark: Spark, chain: TorchChain, held: Samples
+) -> None:
+    asked = ASKED[names[0]]
+    talks = held_out_dialogues(SUBJECTS[asked], held.label[asked].tolist())
+    for index, talk in enumerate(talks[: EACH if len(names) == 1 else 4]):
+        raw = {name: held.raw[name][index] for name in names}
+        inputs = {n: str(v) if n in TINY.texts else v for n, v in raw.items()}
+        assert spark.generate(talk.question, **inputs) == chain.answer(talk.question, inputs)
+
+
+@pytest.mark.parametrize("modality", ["trajectory", "graph"])
+def test_bundle_and_pytorch_give_the_same_forecast(
+    modality: str, spark: Spark, chain: TorchChain, held: Samples
+) -> None:
+    for raw in held.raw[modality][:5]:
+        told = spark.predict(**{modality: raw})
+        assert told.shape == TINY.tasks[modality].shape
+        wanted = chain.predict(modality, raw)
+        assert np.abs(told - wanted).max() <= 1e-4 * TINY.tasks[modality].scale
 
 
 def test_some_parts_make_a_smaller_bundle(

@@ -45,16 +45,24 @@ class Writer:
                 f"the tokenizer has {tokenizer.get_vocab_size()} tokens; "
                 f"{config.name} has {config.llm.vocabulary} embeddings"
             )
-        self.head = self.encode(config.layout.head)
-        self._prompts = {name: self.encode(text) for name, text in config.layout.modality.items()}
+        self._prompts = {name: self.encode(text) for name, text in config.prompts.items()}
+        self._heads = {name: self.encode(task.prompt) for name, task in config.tasks.items()}
 
     def encode(self, text: str) -> list[int]:
         """Tokenise one stretch of text on its own, without special tokens."""
         return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
+    def decode(self, ids: list[int]) -> str:
+        """Make text of ids."""
+        return str(self._tokenizer.decode(ids))
+
     def ask(self, question: str) -> list[int]:
         """Put a question into the template."""
-        return self.encode(self._config.layout.template.replace("{prompt}", question))
+        return self.encode(self._config.template.replace("{prompt}", question))
+
+    def head(self, modality: str) -> list[int]:
+        """Give what stands before the modality's head reads."""
+        return self._heads[modality]
 
     def block(self, modality: str, text: str | None) -> list[int]:
         """Give a modality's prompt and the places of its tokens, or its text."""

@@ -5,65 +5,122 @@ import copy
 import itertools
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from edgespark.export.card import Schedule, texts
+from edgespark.export.augment import Symmetry
+from edgespark.export.card import Phase, Schedule, texts
 from edgespark.export.evaluate import evaluate
 from edgespark.export.models.allspark import AllSpark
+from edgespark.export.models.config import AllSparkConfig
 from edgespark.export.models.tiny import TINY
+from edgespark.export.models.tracks import Tutr
+from edgespark.export.modes import motion_modes
 from edgespark.export.objectives import Batch, answer_loss, answers, batch, head_loss, heads
 from edgespark.export.sequences import Writer
 from edgespark.export.weights import halved, write
-from edgespark.export.worlds.dataset import HELD_OUT, TRAIN, Scenes, batches, gather
+from edgespark.export.worlds.dataset import HELD_OUT, TRAIN, Samples, batches, gather
 from edgespark.export.worlds.tokens import fixed_texts, train_tokenizer
-from edgespark.export.worlds.words import dialogue
+from edgespark.export.worlds.world import ASKED, SUBJECTS
 from edgespark.runtime.progress import track
 
 HEADS = 0.5  # share of the steps that train the heads; the others train the answers
-EASY = {"language": 0.5}  # learned sooner than the sensors, and so drawn less often
+COUNTS = (0.75, 0.17, 0.08)  # how often a batch shows one modality, two, three
+MATES = 0.8  # how often the others beside the first show the same thing as it
 
 
-def subsets(modalities: tuple[str, ...], rng: np.random.Generator) -> tuple[str, ...]:
-    """Draw which modalities a batch shows, and in which order: one of them seven times in ten."""
-    count = int(rng.choice([1, 2, 3], p=[0.7, 0.2, 0.1]))
-    weights = np.array([EASY.get(name, 1.0) for name in modalities])
-    drawn = rng.choice(modalities, count, replace=False, p=weights / weights.sum())
-    return tuple(str(name) for name in drawn)
+def subsets(
+    modalities: tuple[str, ...], weights: Mapping[str, float], rng: np.random.Generator
+) -> tuple[str, ...]:
+    """Draw which modalities a batch shows, and in which order."""
+    count = 1 + int(rng.choice(len(COUNTS), p=COUNTS))
+    drawn = [_one(modalities, weights, rng)]
+    while len(drawn) < count:
+        others = [name for name in modalities if name not in drawn]
+        mates = [name for name in others if ASKED[name] == ASKED[drawn[0]]]
+        drawn.append(_one(mates if mates and rng.random() < MATES else others, weights, rng))
+    return tuple(str(name) for name in rng.permutation(drawn))
 
 
-def turned(scenes: Scenes, rng: np.random.Generator) -> Scenes:
-    """Turn and mirror all scenes at once, by one of the square's eight symmetries."""
-    turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-    changed = {}
-    for name in ("rgb", "msi", "sar"):
-        array = np.rot90(getattr(scenes, name), turns, (2, 3))
-        changed[name] = array[..., ::-1] if mirrored else array
-    return Scenes(**changed, label=scenes.label, language=scenes.language)
+def _one(names: Sequence[str], weights: Mapping[str, float], rng: np.random.Generator) -> str:
+    shares = np.array([weights.get(name, 1.0) for name in names])
+    return str(rng.choice(names, p=shares / shares.sum()))
 
 
-def train(model: AllSpark, writer: Writer, scenes: Scenes, schedule: Schedule) -> AllSpark:
-    """Train on the scenes and return the moving average of the model."""
-    rng = np.random.default_rng(schedule.seed)
+def train(model: AllSpark, writer: Writer, samples: Samples, schedule: Schedule) -> AllSpark:
+    """Train on the samples, phase after phase, and return the moving average of the model."""
+    for number, phase in enumerate(schedule.phases):
+        seed = schedule.seed + number
+        renew(model, phase.anew, seed)
+        model = run(model, writer, samples, schedule, phase, np.random.default_rng(seed))
+    return model.eval()
+
+
+def renew(model: AllSpark, modalities: Sequence[str], seed: int) -> None:
+    """Let the encoder, bridge and head of some modalities begin anew."""
+    if not modalities:
+        return
+    torch.manual_seed(seed)
+    fresh = AllSpark(model.config)
+    for name in modalities:
+        for part in ("encoders", "bridges", "heads"):
+            state = getattr(fresh, part)[name].state_dict()
+            getattr(model, part)[name].load_state_dict(state)
+
+
+def run(  # noqa: PLR0913 a phase is run from exactly these
+    model: AllSpark,
+    writer: Writer,
+    samples: Samples,
+    schedule: Schedule,
+    phase: Phase,
+    rng: np.random.Generator,
+) -> AllSpark:
+    """Run one phase and return the moving average of the model."""
+    model.train()
     optimiser = torch.optim.AdamW(
-        model.parameters(), schedule.rate, (0.9, 0.98), weight_decay=schedule.decay, fused=True
+        model.parameters(), phase.rate, (0.9, 0.98), weight_decay=schedule.decay, fused=True
     )
     pace = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, schedule.rate, schedule.steps, pct_start=schedule.warmup / schedule.steps
+        optimiser, phase.rate, phase.cycle, pct_start=phase.warmup / phase.cycle
     )
     averaged = copy.deepcopy(model)
-    draws = itertools.islice(batches(rng, len(scenes), schedule.size), schedule.steps)
-    with track(draws, "train", schedule.steps, asked=True) as shown:
+    draws = itertools.islice(batches(rng, len(samples), schedule.size), phase.steps)
+    with track(draws, "train", phase.steps, asked=True) as shown:
         for step, rows in enumerate(shown):
-            view = turned(scenes, rng)
-            talks = [dialogue(rng, int(label)) for label in scenes.label[rows]]
-            drawn = batch(view, rows, subsets(TINY.modalities, rng), talks)
+            drawn = draw(model.config, samples, rows, phase.weights, rng)
             update(model, optimiser, objective(model, writer, drawn, rng))
             pace.step()
             follow(averaged, model, min(schedule.average, step / (step + 10)))
-    return averaged.eval()
+    return averaged
+
+
+def start_modes(model: AllSpark, samples: Samples, seed: int) -> None:
+    """Give TUTR the motion modes of the training tracks, which are data and not trained."""
+    paths = samples.target["trajectory"] - samples.raw["trajectory"][:, 0, -1:]
+    encoder = cast("Tutr", model.encoders["trajectory"])
+    modes = motion_modes(paths, len(encoder.motion_modes), np.random.default_rng(seed))
+    encoder.motion_modes.copy_(torch.from_numpy(modes))
+
+
+def draw(
+    config: AllSparkConfig,
+    samples: Samples,
+    rows: NDArray[np.int64],
+    weights: Mapping[str, float],
+    rng: np.random.Generator,
+) -> Batch:
+    """Draw modalities, a subject among theirs, a question on each sample, and a symmetry."""
+    modalities = subsets(config.modalities, weights, rng)
+    asked = ASKED[str(rng.choice(modalities))]
+    subject = SUBJECTS[asked]
+    talks = [subject.dialogue(rng, int(label)) for label in samples.label[asked][rows]]
+    return batch(config, samples, rows, modalities, asked, talks, Symmetry.draw(rng))
 
 
 def objective(
@@ -72,7 +129,7 @@ def objective(
     """Give the loss of the heads or of the answers, either as often; bfloat16 halves the time."""
     with torch.autocast("cpu", torch.bfloat16):
         if rng.random() < HEADS:
-            return head_loss(heads(model, writer, drawn), drawn.labels)
+            return head_loss(heads(model, writer, drawn), drawn.truth)
         return answer_loss(answers(model, writer, drawn))
 
 
@@ -94,20 +151,20 @@ def follow(averaged: AllSpark, model: AllSpark, decay: float) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Train, judge on held-out scenes, and write weights, tokenizer, scores and card."""
+    """Train, judge on held-out samples, and write weights, tokenizer, scores and card."""
     parser = argparse.ArgumentParser(prog="python -m edgespark.export.train", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for weights and card")
-    parser.add_argument("--steps", type=int, default=Schedule().steps)
-    parser.add_argument("--scenes", type=int, default=Schedule().scenes)
     options = parser.parse_args(arguments)
-    schedule = Schedule(steps=options.steps, scenes=options.scenes)
+    schedule = Schedule()
     started = time.monotonic()
     torch.manual_seed(schedule.seed)
     tokenizer = train_tokenizer(TINY.llm.vocabulary, fixed_texts(TINY))
     writer = Writer(TINY, tokenizer)
-    model = train(AllSpark(TINY), writer, gather(TRAIN, schedule.scenes), schedule)
+    samples = gather(TRAIN, schedule.samples)
+    model = AllSpark(TINY)
+    start_modes(model, samples, schedule.seed)
     rounded = AllSpark(TINY)
-    rounded.load_state_dict(halved(model))
+    rounded.load_state_dict(halved(train(model, writer, samples, schedule)))
     found = evaluate(rounded, writer, gather(HELD_OUT, schedule.held_out))
     minutes = (time.monotonic() - started) / 60
     write(options.out, rounded, tokenizer, texts(schedule, found, minutes))

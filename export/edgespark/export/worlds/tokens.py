@@ -7,27 +7,31 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from edgespark.export.models.config import AllSparkConfig
 from edgespark.export.worlds.covers import NAMES
-from edgespark.export.worlds.words import dialogue, note
+from edgespark.export.worlds.programs import CODE, program
+from edgespark.export.worlds.words import note
+from edgespark.export.worlds.world import SUBJECTS
 
 BEGIN, END = "<s>", "</s>"
 
 
 def fixed_texts(config: AllSparkConfig) -> tuple[str, ...]:
     """Give the texts that stand in every prompt."""
-    layout = config.layout
-    template = layout.template.replace("{prompt}", "")
-    return (*layout.modality.values(), layout.head, template)
+    template = config.template.replace("{prompt}", "")
+    heads = dict.fromkeys(task.prompt for task in config.tasks.values())
+    return (*config.prompts.values(), *heads, template)
 
 
-def corpus(fixed: tuple[str, ...], notes: int = 4000) -> Iterator[str]:
-    """Yield the prompts given, and questions, answers and notes of made-up scenes."""
+def corpus(fixed: tuple[str, ...], count: int = 4000) -> Iterator[str]:
+    """Yield the prompts given, questions and answers on every subject, notes and programs."""
     rng = np.random.default_rng(0)
-    for index in range(notes):
+    for index in range(count):
         yield from fixed
-        talk = dialogue(rng, int(rng.integers(len(NAMES))))
-        yield talk.question
-        yield f" {talk.answer}"
+        for subject in SUBJECTS.values():
+            talk = subject.dialogue(rng, int(rng.integers(len(subject.classes))))
+            yield talk.question
+            yield f" {talk.answer}"
         yield note(0, index, rng.dirichlet(np.ones(len(NAMES))))
+        yield program(rng, int(rng.integers(len(CODE.classes))))
 
 
 def train_tokenizer(vocabulary: int, fixed: tuple[str, ...]) -> Tokenizer:

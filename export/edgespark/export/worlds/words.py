@@ -1,15 +1,12 @@
-"""The synthetic world in words: field notes on a scene, questions about it, right answers."""
-
-from dataclasses import dataclass
+"""The synthetic world in words: field notes on a scene, and what can be asked about it."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgespark.export.worlds.covers import NAMES
+from edgespark.export.worlds.subjects import Subject
 
 NOTE_STREAM = 1 << 32
-OPEN = 0.75  # share of questions that ask which cover, not whether it is a certain one
-TRUE = 0.5  # share of the latter that name the right cover on purpose
 VAGUE = 0.06  # share of notes without amounts
 COMMON = 0.12  # share of signs that several covers have
 QUESTIONS = (
@@ -53,27 +50,12 @@ MOST = ("mostly {}", "{} nearly everywhere", "a lot of {}", "{} over most of it"
 SOME = ("some {}", "{} in a corner", "a little {}", "a patch of {}")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Dialogue:
-    """A question about a scene and its right answer."""
-
-    question: str
-    answer: str
-
-
-def answer(label: int) -> str:
-    """Say which cover dominates."""
-    return f"This scene shows {NAMES[label]}.".lower()
-
-
-def dialogue(rng: np.random.Generator, label: int) -> Dialogue:
-    """Ask for the main cover, or, one time in four, whether it is a certain one."""
-    if rng.random() < OPEN:
-        return Dialogue(question=str(rng.choice(QUESTIONS)), answer=answer(label))
-    asked = label if rng.random() < TRUE else int(rng.integers(len(NAMES)))
-    question = str(rng.choice(CHECKS)).format(NAMES[asked])
-    start = "yes" if asked == label else "no"
-    return Dialogue(question=question, answer=f"{start}, {answer(label)}")
+PLACE = Subject(
+    classes=NAMES,
+    questions=QUESTIONS,
+    checks=CHECKS,
+    answer="This scene shows {}.",
+)
 
 
 def note(stream: int, index: int, shares: NDArray[np.float64]) -> str:
