@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,7 +57,7 @@ def test_bundle_and_pytorch_give_the_same_greedy_text(
     talks = held_out_dialogues(SUBJECTS[asked], held.label[asked].tolist())
     for index, talk in enumerate(talks[: EACH if len(names) == 1 else 4]):
         raw = {name: held.raw[name][index] for name in names}
-        inputs = {n: str(v) if n in TINY.texts else v for n, v in raw.items()}
+        inputs: dict[str, Any] = {n: str(v) if n in TINY.texts else v for n, v in raw.items()}
         assert spark.generate(talk.question, **inputs) == chain.answer(talk.question, inputs)
 
 

@@ -21,7 +21,7 @@ SCHEDULE = Schedule(
     size=8,
     phases=(
         Phase(steps=4, cycle=6, rate=1e-3, warmup=2),
-        Phase(steps=2, cycle=2, rate=5e-4, warmup=1, anew=("hsi",)),
+        Phase(steps=2, cycle=4, rate=5e-4, warmup=2, anew=("hsi",)),
     ),
 )
 
@@ -63,8 +63,8 @@ def test_a_forecast_of_nothing_scores_as_its_anchor(
     modality: str, writer: Writer, samples: Samples
 ) -> None:
     model = AllSpark(TINY)
-    torch.nn.init.zeros_(model.heads[modality].weight)
-    torch.nn.init.zeros_(model.heads[modality].bias)
+    for parameter in model.heads[modality].parameters():
+        torch.nn.init.zeros_(parameter)
     found = judge(model, writer, samples, (modality,), 16)
     first = next(iter(found.baselines.values()))  # constant velocity, last value
     assert found.errors == pytest.approx(first, rel=1e-5)

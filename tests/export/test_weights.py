@@ -102,14 +102,31 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
 def test_the_shipped_weights_fit_and_score_between_90_and_98_percent() -> None:
     shipped = checkpoint(SHIPPED / "allspark-tiny")
     shipped.fill(AllSpark(TINY))
-    assert (SHIPPED / "allspark-tiny" / MODEL).stat().st_size <= 12_000_000
+    total = sum(each.stat().st_size for each in (SHIPPED / "allspark-tiny").iterdir())
+    assert total <= 25_000_000
     judged = {each.modalities: each for each in shipped.scores.judgements}
-    for modality in TINY.modalities:
+    for modality, task in TINY.tasks.items():
         alone = judged[modality,]
         assert alone.n >= 2000
-        assert 0.90 <= alone.head <= 0.98
-        assert 0.90 <= alone.answer <= 0.98
+        if task.labels:
+            assert alone.head is not None
+            assert 0.90 <= alone.head <= 0.98, modality
+            assert 0.90 <= alone.answer <= 0.98, modality
+
+
+def test_the_shipped_forecasts_are_far_better_than_simple_ones() -> None:
+    judged = {e.modalities: e for e in checkpoint(SHIPPED / "allspark-tiny").scores.judgements}
+    for modality, task in TINY.tasks.items():
+        alone = judged[modality,]
+        assert set(alone.errors) == set(task.metrics)
+        for metric, error in alone.errors.items():
+            assert error <= 0.7 * min(each[metric] for each in alone.baselines.values())
+
+
+def test_together_modalities_of_the_place_know_more() -> None:
+    judged = {e.modalities: e for e in checkpoint(SHIPPED / "allspark-tiny").scores.judgements}
     for names, both in judged.items():
         if len(names) > 1:
-            assert both.head > min(judged[name,].head for name in names)
-            assert both.answer > min(judged[name,].answer for name in names)
+            weakest = min(judged[name,].answer for name in names)
+            assert both.n >= 500
+            assert both.answer > weakest

@@ -105,8 +105,8 @@ def test_a_symmetry_changes_no_distance() -> None:
         arrays = prepared(made, name, np.arange(2))
         moved = MOVES[name](Symmetry.draw(rng), arrays)
         for one, other in zip(arrays[:2], moved[:2], strict=True):
-            norms = [np.linalg.norm(each, axis=-1) for each in (one, other)]
-            assert np.allclose(*norms, atol=1e-5)
+            lengths, moved_lengths = (np.linalg.norm(each, axis=-1) for each in (one, other))
+            assert np.allclose(lengths, moved_lengths, atol=1e-5)
     mirrored = Symmetry(turns=0, mirrored=True, angle=0.0)
     (turned,) = MOVES["oblique"](mirrored, (made.raw["oblique"],))
     assert np.array_equal(turned, made.raw["oblique"][..., ::-1])

@@ -5,10 +5,15 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
 
 from edgespark.runtime import backends
 from tests.runtime.on_disk import write
 from tests.runtime.stand_in import StandIn
+
+# No test fails because the machine was busy.
+settings.register_profile("edgespark", deadline=None)
+settings.load_profile("edgespark")
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_names_that_repeat_on_the_models_side_say_nothing() -> None:
 def test_the_nearest_wavelengths_are_taken() -> None:
     record = waves(450, 550, 650)
     lengths = [640.0, 445, 455, 552, 900]
-    assert chosen(record, [""] * 5, lengths) in ((2, 4, 1), (3, 4, 1))
+    assert chosen(record, [""] * 5, lengths) == (2, 4, 1)  # the first of two as near
     assert chosen(record, ["alpha", "", "", ""], [None, 650, 550, 450]) == (4, 3, 2)
 
 
@@ -119,6 +119,12 @@ def test_a_band_that_is_too_far_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=said):
         chosen(record, [""] * len(lengths), lengths)
+
+
+def test_a_band_that_stands_for_two_of_the_models_is_told() -> None:
+    record = waves(490, 665, 842, 865)
+    with pytest.warns(EdgesparkWarning, match="its bands 3 for 842 nm and 865 nm are taken more"):
+        assert chosen(record, [""] * 3, [490, 665, 865]) == (1, 2, 3, 3)
 
 
 def test_wavelengths_are_not_looked_at_where_one_side_lacks_some() -> None:

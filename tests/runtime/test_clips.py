@@ -213,6 +213,15 @@ def test_a_file_of_sound_alone_is_an_error(path: Path) -> None:
         frames(path)
 
 
+@pytest.mark.parametrize("tag", [b"00:00:1/0", b"00:00:1e9999999", b"00:00:nan"])
+def test_a_duration_that_is_none_is_passed_over(path: Path, tag: bytes) -> None:
+    data = write(path.with_suffix(".mkv"), clip(20)).read_bytes()
+    told = b"00:00:02.000000000"
+    assert told in data
+    path.with_suffix(".mkv").write_bytes(data.replace(told, tag.ljust(len(told), b"\0")))
+    assert numbers(frames(path.with_suffix(".mkv"))) == spread(20, COUNT)
+
+
 def test_a_video_of_no_frames_is_an_error(path: Path) -> None:
     with pytest.raises(InputError, match=r"clip\.(mkv|mp4): "):
         frames(write(path.with_suffix(".mkv"), clip(1)[:0]))

@@ -111,8 +111,8 @@ def test_what_is_warned_of_every_frame_is_told_once() -> None:
         (clip().astype("uint32"), "frame 0 of .*: holds uint32 samples"),
         (clip() * np.float32("nan"), "frame 0 of .*: band 'red' holds nan"),
         (clip()[:, :, :0], r"frame 0 of .*is empty"),
-        ([clip()[0], "a frame"], "expected an array, a path or a VideoFile for video, got str"),
-        (3.5, "expected an array, a path or a VideoFile for video, got float"),
+        ([clip()[0], "a frame"], r"expected an array \[bands, rows, columns\], got str"),
+        (3.5, r"expected an array \[frames, .*\], a path or a VideoFile, got float"),
         ([clip()[0], clip()[0, 0]], r"frame 1 of clip of 2 images: has shape \(8, 8\)"),
     ],
 )

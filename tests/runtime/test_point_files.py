@@ -42,6 +42,7 @@ SAID = {
     "cut_off.ply": "line 17 has 2 columns; expected 3",
     "cut_off.xyz": "line 16 has 2 columns; expected 3",
     "cut_off_binary.ply": "ends early: 15 points of the 16",
+    "endless.ply": "ends early: 1 points of the 99999999999999999999",
     "empty.las": "cannot be read as LAS or LAZ: Source is empty",
     "empty.laz": "cannot be read as LAS or LAZ: Source is empty",
     "empty.npy": r"is no \.npy file of numbers",

@@ -127,8 +127,8 @@ def test_how_a_cloud_is_cut_does_not_matter(length: int) -> None:
         (cloud().astype(complex), "holds complex128"),
         (cloud() > 0, "holds bool"),
         (np.ma.masked_greater(cloud(), 1), "has masked values"),
-        (cloud().tolist(), "expected an array, a path or a PointFile, got list"),
-        (None, "expected an array, a path or a PointFile, got NoneType"),
+        (cloud().tolist(), r"expected an array \[points, 3 .*\], a path or a PointFile, got list"),
+        (None, r"expected an array \[points, 3 or more\], a path or a PointFile, got NoneType"),
     ],
 )
 def test_what_is_no_cloud_is_refused(value: object, said: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 from edgespark.runtime.arguments import Argument
 from edgespark.runtime.errors import InputError, MissingExtra, MissingInput
 from edgespark.runtime.series.files import SeriesFile
-from edgespark.runtime.series.moments import moment_from_text
+from edgespark.runtime.timestamps import moment_from_text
 from tests.runtime.test_series import STATIC, flows, made
 
 CASES = Path(__file__).parent / "cases" / "series"
@@ -39,6 +39,7 @@ SAID = {
     "long_no_time.csv": "has no column of timestamps; it is named time, timestamp, date",
     "long_other_names.csv": "has 3 nodes and lacks 'c', has 'x' besides; " + STATIC,
     "long_twice.csv": "line 20: has node 'a' at a time it had before",
+    "long_too_many.csv": "has more than 4 timestamps in its last 4 steps of 300 s",
     "long_two_nodes.csv": "has 2 nodes and lacks 'c'; " + STATIC,
     "milliseconds.csv": r"line 2: '1714550700000' is no timestamp; .* \(not milliseconds\)",
     "missing.csv": "line 5: node 'c' has ''; expected a finite number: fill in what is missing",
@@ -59,6 +60,7 @@ SAID_OF_GRAPHS = {
     "cut_off.graphml": "cannot be read as GraphML: unclosed token",
     "empty.csv": "is empty",
     "empty.graphml": "cannot be read as GraphML: no element found",
+    "entities.graphml": "declares a document type, which is not read: remove <!DOCTYPE",
     "four_nodes.csv": "has 4 nodes and has 'd' besides; " + STATIC,
     "four_nodes.graphml": "has 4 nodes and has 'd' besides; " + STATIC,
     "header_alone.csv": "has 0 nodes and lacks 'a', 'b', 'c'; " + STATIC,
@@ -70,7 +72,7 @@ SAID_OF_GRAPHS = {
     "strange_key.graphml": "cannot be read as GraphML: .*no key d9",
     "two_nodes.csv": "has 2 nodes and lacks 'c'; " + STATIC,
     "two_nodes.graphml": "has 2 nodes and lacks 'c'; " + STATIC,
-    "unknown.gml": "cannot tell what graph it is by '.gml'; there are: .graphml, .csv",
+    "unknown.gml": "cannot tell what it is by '.gml'; there are: .graphml, .csv",
 }
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.preprocessing import FIRST, MISSING, PAD, UNSEEN, Column, Table
-from edgespark.runtime.tables.read import table
+from edgespark.runtime.tables.read import read_table
 
 EDGES = (0.0, 1.5, 10.0)
 SOILS = ("sand", "clay", "peat moss")
@@ -31,7 +31,7 @@ PLOTS = SOIL + len(SOILS)
 
 
 def made(value: object, record: Table = RECORD) -> Prepared:
-    return table(record, value, lambda _: [])
+    return read_table(record, value, lambda _: [])
 
 
 def ids(value: object, record: Table = RECORD) -> list[list[int]]:

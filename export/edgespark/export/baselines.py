@@ -30,7 +30,8 @@ def constant_slope(series: Floats, predicted: int) -> Floats:
     """Go on along the line through the first and the last value: series as above."""
     values = np.asarray(series[..., 0], np.float64)
     slope = (values[:, -1:] - values[:, :1]) / (values.shape[1] - 1)
-    return values[:, -1:] + np.arange(1, predicted + 1)[None, :, None] * slope
+    ahead: Floats = values[:, -1:] + np.arange(1, predicted + 1)[None, :, None] * slope
+    return ahead
 
 
 BASELINES: dict[str, dict[str, Forecast]] = {

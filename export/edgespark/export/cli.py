@@ -4,7 +4,7 @@ from pathlib import Path
 
 from edgespark.export.exporter import export
 from edgespark.export.pack import destination
-from edgespark.export.recipes import RECIPES, recipe
+from edgespark.export.recipes import RECIPES, model_name, recipe
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.commandline import Parser, show, show_json
 from edgespark.runtime.errors import UsageError
@@ -15,7 +15,11 @@ PRECISIONS = ("fp32",)
 def parser() -> Parser:
     """Describe the command's arguments."""
     made = Parser(prog="export-engines", description=__doc__)
-    made.add_argument("recipe", metavar="RECIPE", help=f"one of: {', '.join(RECIPES)}")
+    made.add_argument(
+        "recipe",
+        metavar="RECIPE",
+        help=f"one of: {', '.join(RECIPES)}; or a .py file that defines blueprint()",
+    )
     made.add_argument("--out", type=Path, required=True, help="folder of the bundle to be")
     made.add_argument("--checkpoint", type=Path, help="folder of weights (default: as shipped)")
     made.add_argument("--parts", help="modalities to export, as in rgb,msi (default: all)")
@@ -34,7 +38,7 @@ def main(arguments: list[str]) -> int:
     chosen = recipe(options.recipe)
     out = destination(options.out, replace=options.replace)
     parts = () if options.parts is None else tuple(options.parts.split(","))
-    blueprint = chosen.blueprint(options.recipe, options.checkpoint, parts)
+    blueprint = chosen.blueprint(model_name(options.recipe), options.checkpoint, parts)
     bundle = export(blueprint, out, replace=options.replace)
     if options.json:
         show_json(_document(bundle))

@@ -7,7 +7,7 @@ from edgespark.calibration.arrays import npz
 from edgespark.export.blueprint import Blueprint
 from edgespark.export.pack import Draft, pack
 from edgespark.export.stage import Stage
-from edgespark.export.trace import LIMIT, compare, trace
+from edgespark.export.trace import LIMIT, compare, graph_of
 from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import (
@@ -39,7 +39,7 @@ def export(blueprint: Blueprint, out: Path, *, replace: bool) -> Bundle:
 
 
 def _part(stage: Stage, draft: Draft) -> tuple[Part, Measurement]:
-    graph = trace(stage)
+    graph = graph_of(stage)
     file = draft.add(f"graphs/{stage.name}.fp32.onnx", graph)
     program = Program(
         where=file.path,

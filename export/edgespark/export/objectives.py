@@ -111,9 +111,8 @@ def _truth(
     if task.labels:
         return torch.from_numpy(samples.label[ASKED[modality]][rows])
     wanted = (samples.target[modality][rows] - samples.anchor[modality][rows]) / task.scale
-    if modality in MOVES:
-        (wanted,) = MOVES[modality](symmetry, (wanted,))
-    return torch.from_numpy(wanted.reshape(len(rows), -1).astype(np.float32))
+    (moved,) = MOVES[modality](symmetry, (wanted,)) if modality in MOVES else (wanted,)
+    return torch.from_numpy(moved.reshape(len(rows), -1).astype(np.float32))
 
 
 def heads(model: AllSpark, writer: Writer, batch: Batch) -> dict[str, Tensor]:

@@ -14,7 +14,8 @@ class Stage:
     `module` takes one tensor per input port, then one list of the past states where there are any;
     it gives one tensor per output port, then the new states. `probes` are inputs by port name:
     the graph is traced with the first (every dynamic axis at 2 or more there) and compared with
-    the module on all; all become the bundle's reference.
+    the module on all; all become the bundle's reference. `graph` is the stage's ONNX, its inputs
+    and outputs named as the ports, where another exporter has made it: then nothing is traced.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Stage:
     outputs: tuple[Port, ...]
     states: tuple[State, ...] = ()
     probes: tuple[dict[str, Tensor], ...]
+    graph: bytes | None = None
 
     @property
     def fed(self) -> tuple[Port, ...]:

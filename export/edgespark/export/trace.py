@@ -7,15 +7,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
 import torch
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import Dim
+from torch.onnx import OnnxExporterError
 
 from edgespark.engines.graphs import check, clean
+from edgespark.engines.ports import declare
 from edgespark.export.stage import Stage
 from edgespark.runtime.backends import Session
-from edgespark.runtime.errors import CheckError
+from edgespark.runtime.errors import CheckError, InputError
 from edgespark.runtime.manifest import Port
 from edgespark.runtime.verify import distance
 
@@ -54,10 +58,36 @@ class _Flat(nn.Module):
         return (*outputs, *new)
 
 
+def graph_of(stage: Stage) -> bytes:
+    """Trace the stage, or take the graph that it brings, its axes declared as in its ports.
+
+    Raises CheckError where the result is not plain, valid ONNX at opset 18, or has other ports;
+    InputError where PyTorch cannot trace the module, or what the stage brings is no graph.
+    """
+    return trace(stage) if stage.graph is None else _brought(stage, stage.graph)
+
+
+def _brought(stage: Stage, content: bytes) -> bytes:
+    try:
+        model = onnx.load_from_string(content)
+    except DecodeError as error:
+        raise InputError(f"{stage.name}: brings no ONNX graph: {error}") from error
+    try:
+        return _finished(declare(clean(model), stage.fed, stage.given), stage.name)
+    except CheckError as error:
+        raise CheckError(f"{stage.name}: {error}") from error
+
+
+def _finished(model: onnx.ModelProto, name: str) -> bytes:
+    model.graph.name = name
+    return bytes(check(model, OPSET).SerializeToString())
+
+
 def trace(stage: Stage) -> bytes:
     """Trace the stage into ONNX at opset 18, its dynamic axes named as in its ports.
 
-    Raises CheckError where the result is not plain, valid ONNX.
+    Raises CheckError where the result is not plain, valid ONNX; InputError where PyTorch cannot
+    trace the module.
     """
     example = tuple(stage.probes[0][port.name] for port in stage.fed)
     dims = {
@@ -66,7 +96,7 @@ def trace(stage: Stage) -> bytes:
         for axis in port.axes
         if not axis.static
     }
-    with _quiet(), torch.no_grad():
+    with _quiet(), torch.no_grad(), _told(stage.name):
         program = torch.onnx.export(
             _Flat(stage).eval(),
             example,
@@ -80,9 +110,7 @@ def trace(stage: Stage) -> bytes:
         )
     if program is None:
         raise RuntimeError(f"{stage.name}: torch.onnx.export gave no program")
-    model = clean(program.model_proto)
-    model.graph.name = stage.name
-    return bytes(check(model, OPSET).SerializeToString())
+    return _finished(clean(program.model_proto), stage.name)
 
 
 def _dynamic(port: Port, dims: Mapping[str, Dim]) -> dict[int, Dim]:
@@ -118,6 +146,16 @@ def compare(stage: Stage, session: Session) -> Parity:
         for side, arrays in (("in", fed), ("out", wanted)):
             kept |= {f"{k}.{side}.{name}": array for name, array in arrays.items()}
     return Parity(error=worst, reference=kept)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Turn the tracer's failure, whose report is pages long, into its cause."""
+    try:
+        yield
+    except OnnxExporterError as error:
+        cause = next(filter(None, str(error.__cause__ or error).splitlines()), "no reason told")
+        raise InputError(f"{name}: PyTorch cannot trace the module: {cause}") from error
 
 
 @contextmanager

@@ -102,7 +102,8 @@ def run(  # noqa: PLR0913 a phase is run from exactly these
 
 def start_modes(model: AllSpark, samples: Samples, seed: int) -> None:
     """Give TUTR the motion modes of the training tracks, which are data and not trained."""
-    paths = samples.target["trajectory"] - samples.raw["trajectory"][:, 0, -1:]
+    own = np.asarray(samples.raw["trajectory"][:, 0, -1:], np.float64)
+    paths = samples.target["trajectory"] - own
     encoder = cast("Tutr", model.encoders["trajectory"])
     modes = motion_modes(paths, len(encoder.motion_modes), np.random.default_rng(seed))
     encoder.motion_modes.copy_(torch.from_numpy(modes))
@@ -165,6 +166,7 @@ def main(arguments: list[str]) -> int:
     start_modes(model, samples, schedule.seed)
     rounded = AllSpark(TINY)
     rounded.load_state_dict(halved(train(model, writer, samples, schedule)))
+    write(options.out, rounded, tokenizer, {})  # hours of work: on the disk before it is judged
     found = evaluate(rounded, writer, gather(HELD_OUT, schedule.held_out))
     minutes = (time.monotonic() - started) / 60
     write(options.out, rounded, tokenizer, texts(schedule, found, minutes))

@@ -53,7 +53,7 @@ def checkpoint(folder: Path) -> Checkpoint:
         raise InputError(f"checkpoint {folder}: {error}") from error
     return Checkpoint(
         tensors=_tensors(files[MODEL], folder / MODEL),
-        tokenizer=_tokenizer(files[TOKENIZER], folder / TOKENIZER),
+        tokenizer=tokenizer_from_bytes(files[TOKENIZER], folder / TOKENIZER),
         scores=_scores(files[SCORES], folder / SCORES),
         card=files[CARD],
     )
@@ -70,7 +70,8 @@ def _tensors(content: bytes, where: Path) -> dict[str, Tensor]:
     }
 
 
-def _tokenizer(content: bytes, where: Path) -> Tokenizer:
+def tokenizer_from_bytes(content: bytes, where: Path) -> Tokenizer:
+    """Read a tokenizer.json; InputError where it is none."""
     try:
         return Tokenizer.from_str(content.decode())
     except Exception as error:  # the library raises nothing narrower

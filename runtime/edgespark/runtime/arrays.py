@@ -1,4 +1,4 @@
-"""Arrays in memory, and .npy files, as grids."""
+"""Arrays in memory and in .npy files, and such arrays as grids."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +70,28 @@ def _reader(
         return part.data, ~np.ma.getmaskarray(part)
 
     return read
+
+
+def array_from_value(value: object, expected: str) -> NDArray[Any]:
+    """Return the numpy array of a value that has one, a numpy.ma.MaskedArray as it is.
+
+    InputError where there is none; `expected` says what was.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        return value
+    if not hasattr(value, "__array__"):
+        raise InputError(f"expected {expected}, got {type(value).__name__}")
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # a tensor on another device, for one
+        raise InputError(f"a {type(value).__name__} gives no numpy array: {error}") from error
+
+
+def unmasked(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array of numbers with NaN where it is masked, then float64; others as they are."""
+    if isinstance(array, np.ma.MaskedArray) and array.dtype.kind in "iuf":
+        return np.ma.filled(array.astype(np.float64), np.nan)
+    return array
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 import re
 import warnings
 from collections.abc import Sequence
-from statistics import median
+
+import numpy as np
 
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.grid import Raster
 from edgespark.runtime.preprocessing import Imagery
+from edgespark.runtime.wording import listed
 
-LISTED = 16
 NANOMETRES = {"nm": 1.0, "nanometer": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3}
 NANOMETRES |= {"micrometer": 1e3, "nanometre": 1.0, "micrometre": 1e3, "mm": 1e6, "angstrom": 0.1}
 MICRONS_END = 30.0
@@ -93,7 +94,7 @@ def _by_wavelength(
     if not known or len(known) < len(own) or len(wanted) < len(record.bands):
         return None
     steps = [b - a for a, b in zip(sorted(wanted), sorted(wanted)[1:], strict=False)]
-    half = median(steps) / 2 if steps else float("inf")
+    half = float(np.median(steps)) / 2 if steps else float("inf")
     taken = []
     for band, length in zip(record.bands, wanted, strict=True):
         near, number = min((abs(each - length), i) for i, each in known.items())
@@ -105,12 +106,28 @@ def _by_wavelength(
                 "choose what stands for it with bands="
             )
         taken.append(number)
+    _warn_of_shared(raster, record, taken)
     return tuple(taken)
 
 
+def _warn_of_shared(raster: Raster, record: Imagery, taken: Sequence[int]) -> None:
+    """Warn where one band of the file is the nearest to several of the record's."""
+    names: dict[int, list[str]] = {}
+    for band, number in zip(record.bands, taken, strict=True):
+        names.setdefault(number, []).append(band.name)
+    shared = [f"{i} for {' and '.join(some)}" for i, some in names.items() if len(some) > 1]
+    if shared:
+        warnings.warn(
+            f"{raster.path}: has fewer wavelengths than the model: its bands {listed(shared)} are "
+            "taken more than once; choose them with bands=",
+            EdgesparkWarning,
+            stacklevel=2,
+        )
+
+
 def _check(raster: Raster, names: Sequence[str], record: Imagery, bands: tuple[int, ...]) -> None:
-    wanted = f"{len(record.bands)} ({_listed([band.name for band in record.bands])})"
-    numbered = _listed([f"{i} {name}".strip() for i, name in enumerate(names, 1)])
+    wanted = f"{len(record.bands)} ({listed([band.name for band in record.bands])})"
+    numbered = listed([f"{i} {name}".strip() for i, name in enumerate(names, 1)])
     if len(bands) != len(record.bands):
         found = f"found {len(bands)} bands ({numbered})"
         if raster.bands:
@@ -137,12 +154,7 @@ def _warn_of_order(raster: Raster, names: Sequence[str], record: Imagery) -> Non
     if wrong:
         warnings.warn(
             f"{raster.path}: its bands are taken in their own order, against their names: "
-            f"{_listed(wrong)}; choose them with bands=",
+            f"{listed(wrong)}; choose them with bands=",
             EdgesparkWarning,
             stacklevel=2,
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f", … {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more

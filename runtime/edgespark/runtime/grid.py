@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edgespark.runtime._numbers import is_number
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.paths import check_path
 from edgespark.runtime.preprocessing import Imagery
 
 Window: TypeAlias = tuple[int, int, int, int]
@@ -50,8 +51,7 @@ class Raster:
 
     def __post_init__(self) -> None:
         """Refuse what no file could satisfy."""
-        if not isinstance(self.path, str | Path) or not str(self.path):
-            raise InputError(f"expected the path of a raster, got {self.path!r}")
+        check_path(self.path, "raster")
         bands, window = _whole(self.bands, "bands"), _whole(self.window, "window")
         if bands is not None and (not bands or min(bands) < 1):
             raise InputError(f"bands {self.bands} must be one or more numbers, counted from 1")

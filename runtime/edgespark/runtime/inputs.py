@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgespark.runtime.arguments import Argument, parse_argument
-from edgespark.runtime.arrays import grid_from_array, open_npy
+from edgespark.runtime.arrays import array_from_value, grid_from_array, open_npy
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.frames.read import read_frames
 from edgespark.runtime.grid import Grid, Raster
 from edgespark.runtime.imagery import pixels
 from edgespark.runtime.manifest import Route
-from edgespark.runtime.paths import checked_file
+from edgespark.runtime.paths import by_suffix, checked_file
 from edgespark.runtime.pictures import open_picture
 from edgespark.runtime.points.read import read_points
 from edgespark.runtime.prepared import Encode, Prepared
@@ -32,7 +31,7 @@ from edgespark.runtime.preprocessing import (
 from edgespark.runtime.rasters import open_envi, open_raster
 from edgespark.runtime.series.read import read_series
 from edgespark.runtime.starts import check_prepared
-from edgespark.runtime.tables.read import table as read_table
+from edgespark.runtime.tables.read import read_table
 from edgespark.runtime.tokens import LONGEST_TOKEN
 from edgespark.runtime.tracks.read import read_tracks
 
@@ -91,33 +90,11 @@ def _opened(value: object, record: Imagery) -> Iterator[Grid]:
     if isinstance(value, str | Path):
         value = Raster(value)
     if isinstance(value, Raster):
-        with _opener(value)(value, record) as grid:
+        with by_suffix(value.path, OPENERS)(value, record) as grid:
             yield grid
     else:
-        array = _array(value)
+        array = array_from_value(value, "an array, a path or a Raster")
         yield grid_from_array(array, Raster(f"array {array.shape}"), record)
-
-
-def _opener(raster: Raster) -> Open:
-    suffix = Path(raster.path).suffix.lower()
-    if suffix not in OPENERS:
-        checked_file(raster.path)
-        raise InputError(
-            f"{raster.path}: cannot tell what it is by {suffix or 'its name'!r}; "
-            f"there are: {', '.join(filter(None, OPENERS))}"
-        )
-    return OPENERS[suffix]
-
-
-def _array(value: object) -> NDArray[Any]:
-    if isinstance(value, np.ma.MaskedArray):
-        return value
-    if not hasattr(value, "__array__"):
-        raise InputError(f"expected an array, a path or a Raster, got {type(value).__name__}")
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # a tensor on another device, for one
-        raise InputError(f"a {type(value).__name__} gives no numpy array: {error}") from error
 
 
 def _text(record: Text, value: object, encode: Encode) -> Prepared:

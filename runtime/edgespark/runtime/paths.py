@@ -1,9 +1,34 @@
 """Input files that are looked at before any library opens them, so that the error is ours."""
 
 import stat
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from edgespark.runtime.errors import InputError, MissingInput
+
+T = TypeVar("T")
+
+
+def check_path(path: object, what: str) -> None:
+    """Refuse what is no path of any file; InputError that says what kind of file was expected."""
+    if not isinstance(path, str | Path) or not str(path):
+        raise InputError(f"expected the path of a {what}, got {path!r}")
+
+
+def by_suffix(path: str | Path, known: Mapping[str, T]) -> T:
+    """Return what a table of suffixes has for an input file, in any case of their letters.
+
+    InputError that lists the suffixes where it has none, MissingInput where there is no such file.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in known:
+        checked_file(path)
+        raise InputError(
+            f"{path}: cannot tell what it is by {suffix or 'its name'!r}; "
+            f"there are: {', '.join(filter(None, known))}"
+        )
+    return known[suffix]
 
 
 def checked_file(path: str | Path) -> Path:

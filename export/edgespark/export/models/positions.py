@@ -6,6 +6,8 @@ from torch import Tensor, nn
 
 from edgespark.runtime.errors import InputError
 
+RANK = 3
+
 
 def resized_positions(table: Tensor, side: int) -> Tensor:
     """Resize a table [1, 1 + n * n, width] to [1, 1 + side * side, width].
@@ -15,8 +17,9 @@ def resized_positions(table: Tensor, side: int) -> Tensor:
     of that size already is given back as it is. Raises InputError where the rows after the first
     form no square.
     """
-    before = isqrt(table.shape[1] - 1)
-    if before**2 + 1 != table.shape[1] or before < 1:
+    one, rows = (*table.shape, 0, 0)[:2]
+    before = isqrt(max(rows - 1, 0))
+    if table.dim() != RANK or one != 1 or before < 1 or before**2 + 1 != rows:
         raise InputError(
             f"a position table of shape {list(table.shape)}; expected a class row and a square grid"
         )

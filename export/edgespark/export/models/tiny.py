@@ -14,11 +14,12 @@ from edgespark.export.models.config import (
     Transformer,
     Video,
 )
+from edgespark.export.worlds.cameras import FRAMES, THERMAL
 from edgespark.export.worlds.clouds import CLOUD
 from edgespark.export.worlds.flows import FLOW, SERIES
 from edgespark.export.worlds.plots import TABLE
 from edgespark.export.worlds.programs import CODE
-from edgespark.export.worlds.sensors import FRAMES, SIDE, THERMAL, WAVELENGTHS
+from edgespark.export.worlds.spectra import SIDE, WAVELENGTHS
 from edgespark.export.worlds.walks import TRACKS, WALK
 from edgespark.export.worlds.words import PLACE
 from edgespark.export.worlds.world import RECORDS

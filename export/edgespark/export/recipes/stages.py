@@ -1,32 +1,37 @@
-"""The parts of an AllSpark model as stages: modules, ports, and probes from held-out scenes."""
+"""The parts of an AllSpark model as stages: modules, ports, and probes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from edgespark.export.models.allspark import AllSpark
 from edgespark.export.models.config import Llama
-from edgespark.export.objectives import normalise
 from edgespark.export.sequences import SLOT, Writer
 from edgespark.export.stage import Stage
-from edgespark.export.worlds.dataset import Scenes
 from edgespark.runtime.manifest import Axis, DType, Port, State
+from edgespark.runtime.starts import starts
 
 BATCH = Axis(name="batch", low=1, high=64)
+PROBES = (slice(2), slice(2, 3), slice(2, 5))
+Probes: TypeAlias = Mapping[str, tuple[Tensor, ...]]
 
 
 def stages(
-    model: AllSpark, writer: Writer, scenes: Scenes, modalities: tuple[str, ...]
+    model: AllSpark, writer: Writer, probes: Probes, modalities: tuple[str, ...]
 ) -> tuple[Stage, ...]:
-    """Give every stage that these modalities need, in the order of the chain."""
+    """Give every stage that these modalities need, in the order of the chain.
+
+    `probes` are five samples of each sensor, as its preparation gives them.
+    """
     sensors = [name for name in modalities if name in model.config.encoders]
-    perceived = [stage for name in sensors for stage in _perception(model, scenes, name)]
-    embedder = _embedder(model, writer, scenes)
-    decoder = _decoder(model, writer, scenes, sensors)
+    encoders = [_encoder(model, name, probes[name]) for name in sensors]
+    bridges = _bridges(model, dict(zip(sensors, encoders, strict=True)))
+    decoder = _decoder(model, writer, probes, sensors)
     hidden = _hidden(model, decoder)
-    heads = [_head(model, name, hidden) for name in modalities]
-    return (*perceived, embedder, decoder, *heads)
+    heads = [_head(model, name, hidden) for name in modalities if name in model.config.tasks]
+    return (*encoders, *bridges, _embedder(model, writer), decoder, *heads)
 
 
 def port(name: str, *axes: Axis | tuple[str, int], dtype: DType = "float32") -> Port:
@@ -39,39 +44,62 @@ def _static(name: str, size: int) -> Axis:
     return Axis(name=name, low=size, high=size)
 
 
-def _perception(model: AllSpark, scenes: Scenes, name: str) -> Iterator[Stage]:
-    config, bridge = model.config.encoders[name], model.config.bridge
-    side = config.size
-    pixels = torch.from_numpy(normalise(name, getattr(scenes, name)[:5]))
-    probes = (pixels[:2], pixels[2:3], pixels[2:])
+def _encoder(model: AllSpark, name: str, arrays: tuple[Tensor, ...]) -> Stage:
+    config = model.config.encoders[name]
+    inputs = tuple(
+        Port(name=each.name, dtype=each.dtype, axes=(BATCH, *each.axes[1:]))
+        for each in starts(model.config.records[name])
+    )
+    names = [each.name for each in inputs]
     tokens = port("tokens", BATCH, ("tokens", config.tokens), ("channels", config.width))
-    yield Stage(
+    return Stage(
         name=f"encoder_{name}",
         role="encoder",
-        module=model.encoders[name],
-        inputs=(port("pixels", BATCH, ("bands", config.bands), ("rows", side), ("columns", side)),),
+        module=model.encoder(name).eval(),
+        inputs=inputs,
         outputs=(tokens,),
-        probes=tuple({"pixels": each} for each in probes),
+        probes=tuple(
+            dict(zip(names, (each[rows] for each in arrays), strict=True)) for rows in PROBES
+        ),
     )
-    media = [model.encoders[name](each) for each in probes]
-    latents = ("latents", bridge.latents)
-    yield Stage(
-        name=f"bridge_{name}",
-        role="bridge",
-        module=model.bridges[name],
-        inputs=(Port(name="media", dtype="float32", axes=tokens.axes),),
-        outputs=(port("tokens", BATCH, latents, ("width", model.config.llm.width)),),
-        probes=tuple({"media": each} for each in media),
-    )
+
+
+def _bridges(model: AllSpark, encoders: Mapping[str, Stage]) -> list[Stage]:
+    """Make one bridge per owner; where it serves several modalities, its tokens may be as many."""
+    users: dict[str, list[str]] = {}
+    for name in encoders:
+        users.setdefault(model.config.owner(name), []).append(name)
+    made = []
+    for owner, names in users.items():
+        counts = [model.config.encoders[name].tokens for name in names]
+        media = [
+            encoders[name].module(*probe.values())
+            for name in names
+            for probe in encoders[name].probes
+        ]
+        axis = Axis(name="tokens", low=min(counts), high=max(counts))
+        width = model.config.encoders[owner].width
+        latents = ("latents", model.config.bridge.latents)
+        made.append(
+            Stage(
+                name=f"bridge_{owner}",
+                role="bridge",
+                module=model.bridges[owner],
+                inputs=(port("media", BATCH, axis, ("channels", width)),),
+                outputs=(port("tokens", BATCH, latents, ("width", model.config.llm.width)),),
+                probes=tuple({"media": each} for each in media),
+            )
+        )
+    return made
 
 
 def _sequence(config: Llama) -> Axis:
     return Axis(name="sequence", low=1, high=config.context)
 
 
-def _embedder(model: AllSpark, writer: Writer, scenes: Scenes) -> Stage:
+def _embedder(model: AllSpark, writer: Writer) -> Stage:
     config = model.config.llm
-    ids = torch.tensor([writer.encode(str(scenes.language[0]))[:8] for _ in range(2)])
+    ids = torch.tensor([writer.ask("Is it so that this is a question?")[:8]] * 2)
     ids[1] = ids[1].flip(0)
     return Stage(
         name="embedder",
@@ -83,11 +111,11 @@ def _embedder(model: AllSpark, writer: Writer, scenes: Scenes) -> Stage:
     )
 
 
-def _decoder(model: AllSpark, writer: Writer, scenes: Scenes, sensors: list[str]) -> Stage:
+def _decoder(model: AllSpark, writer: Writer, probes: Probes, sensors: list[str]) -> Stage:
     config = model.config.llm
     selected = Axis(name="selected", low=1, high=config.context)
     sequence, width = _sequence(config), ("width", config.width)
-    embeds = _prompts(model, writer, scenes, sensors)
+    embeds = _prompts(model, writer, probes, sensors)
     return Stage(
         name="decoder",
         role="decoder",
@@ -121,17 +149,16 @@ def _states(config: Llama) -> Iterator[State]:
             )
 
 
-def _prompts(model: AllSpark, writer: Writer, scenes: Scenes, sensors: list[str]) -> Tensor:
-    """Embed two whole prompts, of different scenes, as the runtime would."""
+def _prompts(model: AllSpark, writer: Writer, probes: Probes, sensors: list[str]) -> Tensor:
+    """Embed two whole prompts, of different samples, as the runtime would."""
     ids = [writer.begin]
     for name in sensors:
         ids += writer.block(name, None)
-    asked = torch.tensor([ids + writer.ask(model.config.layout.question)] * 2)
+    asked = torch.tensor([ids + writer.ask(model.config.question)] * 2)
     embeds = model.embed(asked.clamp(min=0))
     if not sensors:
         return embeds
-    pixels = [torch.from_numpy(normalise(name, getattr(scenes, name)[:2])) for name in sensors]
-    tokens = [model.perceive(*pair) for pair in zip(sensors, pixels, strict=True)]
+    tokens = [model.perceive(name, *(each[:2] for each in probes[name])) for name in sensors]
     return embeds.masked_scatter((asked == SLOT).unsqueeze(-1), torch.cat(tokens, 1))
 
 
@@ -170,6 +197,6 @@ def _head(model: AllSpark, name: str, hidden: list[Tensor]) -> Stage:
         role="head",
         module=module,
         inputs=(port("hidden", BATCH, selected, ("width", config.llm.width)),),
-        outputs=(port("scores", BATCH, selected, ("classes", len(config.labels))),),
+        outputs=(port("scores", BATCH, selected, ("classes", config.tasks[name].outputs)),),
         probes=tuple({"hidden": each} for each in hidden),
     )

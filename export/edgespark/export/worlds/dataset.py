@@ -1,7 +1,7 @@
 """Many samples at once, as arrays: made in parallel, held in memory, drawn in batches."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -35,8 +35,8 @@ class Samples:
     raw: Arrays
     ready: Arrays
     label: dict[str, NDArray[np.int64]]
-    target: Arrays
-    anchor: Arrays
+    target: dict[str, NDArray[np.float64]]
+    anchor: dict[str, NDArray[np.float64]]
 
     def __len__(self) -> int:
         """Count the samples."""
@@ -48,7 +48,7 @@ def make(stream: int, start: int, stop: int) -> Samples:
     made = [sample(stream, index) for index in range(start, stop)]
     raw = {name: np.stack([each.raw[name] for each in made]) for name in RECORDS}
     ready: Arrays = {}
-    anchor: Arrays = {}
+    anchor: dict[str, NDArray[np.float64]] = {}
     for name, record in RECORDS.items():
         if isinstance(record, READY):
             prepared = [prepare(record, value) for value in raw[name]]
@@ -83,7 +83,7 @@ def gather(stream: int, count: int) -> Samples:
             return joined(shown, count)
 
 
-def joined(chunks: Iterator[Samples], count: int) -> Samples:
+def joined(chunks: Iterable[Samples], count: int) -> Samples:
     """Put chunks one after the other; each is let go as soon as it was copied."""
     whole: dict[str, Arrays] = {}
     start = 0
@@ -93,7 +93,7 @@ def joined(chunks: Iterator[Samples], count: int) -> Samples:
             for name, array in getattr(chunk, part).items():
                 _put(room, name, array, start, count)
         start += len(chunk)
-    return Samples(**whole)  # type: ignore[arg-type] # labels are int64
+    return Samples(**whole)  # type: ignore[arg-type] # labels are int64, forecasts float64
 
 
 def _put(room: Arrays, name: str, array: NDArray[np.generic], start: int, count: int) -> None:

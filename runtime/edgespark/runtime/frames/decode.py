@@ -1,5 +1,6 @@
 """Video files, through PyAV: the frames shown at given times, decoding no more than it takes."""
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ GREYS = {"gray": "gray", "gray16le": "gray16le", "gray16be": "gray16le"}
 FAR = Fraction(4)
 """Seconds ahead from which on seeking is cheaper than decoding all that lies between."""
 TURN = 90
+DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)", re.ASCII)
 MOST_PIXELS = 1 << 26
 """Of a frame, twice those of 8K: what tells of more is broken, or made to exhaust the memory."""
 
@@ -160,11 +162,8 @@ class Player:
 
 def _seconds(text: str) -> Fraction | None:
     """Read Matroska's 00:00:02.040000000; None for what does not look like it."""
-    try:
-        hours, minutes, seconds = text.split(":")
-        return 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
-    except ValueError:
-        return None
+    found = DURATION.fullmatch(text.strip())
+    return found and 3600 * int(found[1]) + 60 * int(found[2]) + Fraction(found[3])
 
 
 def _warn(text: str) -> None:

@@ -1,5 +1,6 @@
 """Video files, and the part of them that is meant."""
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from fractions import Fraction
 from math import inf
@@ -10,7 +11,7 @@ from edgespark.runtime.arrays import mapped_npy
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.frames.decode import DEMUXERS, open_video
 from edgespark.runtime.frames.prepare import prepare_clip, stack
-from edgespark.runtime.paths import checked_file
+from edgespark.runtime.paths import by_suffix, check_path, checked_file
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.preprocessing import Frames
 
@@ -34,8 +35,7 @@ class VideoFile:
 
     def __post_init__(self) -> None:
         """Refuse what no file could satisfy."""
-        if not isinstance(self.path, str | Path) or not str(self.path):
-            raise InputError(f"expected the path of a video, got {self.path!r}")
+        check_path(self.path, "video")
         for name, value in (("start", self.start), ("stop", self.stop)):
             if value is not None and not (is_number(value) and 0 <= value < inf):
                 raise InputError(f"{name} must be a number of seconds, 0 or more, got {value!r}")
@@ -52,14 +52,10 @@ def prepare_file(record: Frames, file: VideoFile) -> Prepared:
     where PyAV is not installed.
     """
     path = checked_file(file.path)
-    suffix = path.suffix.lower()
-    if suffix in DEMUXERS:
-        return _played(record, file, path)
-    if suffix != ".npy":
-        raise InputError(
-            f"{path}: cannot tell what it is by {suffix or 'its name'!r}; "
-            f"there are: {', '.join(DEMUXERS)}, .npy"
-        )
+    return by_suffix(path, FORMATS)(record, file, path)
+
+
+def _npy(record: Frames, file: VideoFile, path: Path) -> Prepared:
     if file.start is not None or file.stop is not None:
         raise InputError(f"{path}: holds frames without times; start and stop are for videos")
     return prepare_clip(record, mapped_npy(path), str(path))
@@ -81,3 +77,9 @@ def _span(file: VideoFile, lasts: Fraction) -> tuple[Fraction, Fraction]:
             f"{file.path}: {name}={float(value):g} is beyond its end; it lasts {float(lasts):g} s"
         )
     return start, min(stop, lasts)
+
+
+FORMATS: dict[str, Callable[[Frames, VideoFile, Path], Prepared]] = {
+    **dict.fromkeys(DEMUXERS, _played),
+    ".npy": _npy,
+}

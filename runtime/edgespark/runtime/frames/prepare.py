@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgespark.runtime.arrays import grid_from_array
+from edgespark.runtime.arrays import array_from_value, grid_from_array
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.grid import Raster
 from edgespark.runtime.imagery import pixels
@@ -18,6 +18,8 @@ from edgespark.runtime.preprocessing import Frames
 RANK = 4
 COLOURS = (1, 3, 4)
 """How many bands an image with the bands last has."""
+CLIP = "an array [frames, bands, rows, columns], a path or a VideoFile"
+IMAGE = "an array [bands, rows, columns]"
 
 
 def prepare_clip(record: Frames, clip: object, name: str | None = None) -> Prepared:
@@ -36,7 +38,8 @@ def prepare_clip(record: Frames, clip: object, name: str | None = None) -> Prepa
     if not len(images):
         raise InputError(f"{name}: has no frames")
     picks = spread(len(images), record.count)
-    return stack(record, name, ((f"frame {pick}", _image(images[pick])) for pick in picks))
+    taken = ((f"frame {pick}", array_from_value(images[pick], IMAGE)) for pick in picks)
+    return stack(record, name, taken)
 
 
 def spread(total: int, count: int) -> list[int]:
@@ -106,23 +109,10 @@ def _told_once() -> Iterator[None]:
 def _images(clip: object, record: Frames) -> NDArray[Any] | Sequence[object]:
     if isinstance(clip, Sequence) and not isinstance(clip, str | bytes):
         return clip
-    array = _image(clip)
+    array = array_from_value(clip, CLIP)
     if array.ndim != RANK and not (array.ndim == RANK - 1 and len(record.frame.bands) == 1):
         raise InputError(
             f"clip {array.shape}: expected [frames, bands, rows, columns], "
             f"with {len(record.frame.bands)} bands"
         )
     return array
-
-
-def _image(value: object) -> NDArray[Any]:
-    if isinstance(value, np.ndarray):
-        return value  # masked ones too
-    if not hasattr(value, "__array__"):
-        raise InputError(
-            f"expected an array, a path or a VideoFile for video, got {type(value).__name__}"
-        )
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # a tensor on another device, for one
-        raise InputError(f"a {type(value).__name__} gives no numpy array: {error}") from error

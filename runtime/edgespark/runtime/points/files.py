@@ -12,7 +12,7 @@ from edgespark.runtime._numbers import is_number
 from edgespark.runtime.arguments import Option
 from edgespark.runtime.arrays import mapped_npy
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.paths import checked_file
+from edgespark.runtime.paths import by_suffix, check_path, checked_file
 from edgespark.runtime.points.lidar import lidar_pieces
 from edgespark.runtime.points.lines import text_pieces
 from edgespark.runtime.points.ply import ply_pieces
@@ -39,8 +39,7 @@ class PointFile:
 
     def __post_init__(self) -> None:
         """Refuse what no file could satisfy."""
-        if not isinstance(self.path, str | Path) or not str(self.path):
-            raise InputError(f"expected the path of a point cloud, got {self.path!r}")
+        check_path(self.path, "point cloud")
         if self.bounds is not None:
             object.__setattr__(self, "bounds", _checked(self.bounds))
 
@@ -48,13 +47,7 @@ class PointFile:
 def points_of(file: PointFile) -> Doubles:
     """Return a file's points, float64 [at most 65536, 3]; InputError, MissingExtra."""
     path = checked_file(file.path)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(
-            f"{path}: cannot tell what it is by {suffix or 'its name'!r}; "
-            f"there are: {', '.join(FORMATS)}"
-        )
-    found = finite(FORMATS[suffix](path))
+    found = finite(by_suffix(path, FORMATS)(path))
     try:
         return thinned(found if file.bounds is None else _within(found, file.bounds))
     except InputError as error:

@@ -4,6 +4,7 @@ Read here, since the libraries at hand read such a file whole: its header says h
 """
 
 import io
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -73,7 +74,7 @@ def _ascii(file: BinaryIO, vertices: Vertices) -> Iterator[Doubles]:
     x, y, z = (names.index(axis) for axis in AXES)
     layout = Layout(separator=None, width=len(names), axes=(x, y, z))
     with io.TextIOWrapper(file, encoding="ascii", errors="replace") as text:
-        lines = islice(lines_of(text), vertices.count)
+        lines = islice(lines_of(text), min(vertices.count, sys.maxsize))
         yield from numbers(lines, layout, vertices.line)
 
 

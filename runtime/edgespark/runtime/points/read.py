@@ -1,17 +1,16 @@
 """Point clouds of every kind that may be given."""
 
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edgespark.runtime.arguments import Argument
+from edgespark.runtime.arrays import array_from_value
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.points.files import OPTIONS, PointFile, points_of
 from edgespark.runtime.points.prepare import prepare, prepare_points
 from edgespark.runtime.prepared import Encode, Prepared
 from edgespark.runtime.preprocessing import Points
+
+EXPECTED = "an array [points, 3 or more], a path or a PointFile"
 
 
 def read_points(record: Points, value: object, _: Encode) -> Prepared:
@@ -27,20 +26,9 @@ def read_points(record: Points, value: object, _: Encode) -> Prepared:
     if isinstance(value, str | Path):
         value = PointFile(value)
     if not isinstance(value, PointFile):
-        return prepare(_array(value), record)
+        return prepare(array_from_value(value, EXPECTED), record)
     points = points_of(value)
     try:
         return prepare_points(points, record)
     except InputError as error:
         raise type(error)(f"{value.path}: {error}") from error
-
-
-def _array(value: object) -> NDArray[Any]:
-    if isinstance(value, np.ma.MaskedArray):
-        return value
-    if not hasattr(value, "__array__"):
-        raise InputError(f"expected an array, a path or a PointFile, got {type(value).__name__}")
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # a tensor on another device, for one
-        raise InputError(f"a {type(value).__name__} gives no numpy array: {error}") from error

@@ -12,11 +12,11 @@ from edgespark.runtime._numbers import is_number
 from edgespark.runtime.arguments import Option
 from edgespark.runtime.arrays import mapped_npy
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.paths import checked_file
+from edgespark.runtime.paths import by_suffix, check_path, checked_file
 from edgespark.runtime.preprocessing import Series
 from edgespark.runtime.series.graphs import check_graph
-from edgespark.runtime.series.moments import EXPECTED, seconds_from_text
 from edgespark.runtime.series.tables import window_from_csv
+from edgespark.runtime.timestamps import EXPECTED, seconds_from_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +35,9 @@ class SeriesFile:
 
     def __post_init__(self) -> None:
         """Refuse what no file could satisfy."""
-        if not isinstance(self.path, str | Path) or not str(self.path):
-            raise InputError(f"expected the path of a time series, got {self.path!r}")
-        if self.graph is not None and (
-            not isinstance(self.graph, str | Path) or not str(self.graph)
-        ):
-            raise InputError(f"expected the path of a graph, got {self.graph!r}")
+        check_path(self.path, "time series")
+        if self.graph is not None:
+            check_path(self.graph, "graph")
         if self.at is not None and not (isinstance(self.at, str) or is_number(self.at)):
             raise InputError(f"at must be a timestamp, got {self.at!r}: {EXPECTED}")
         _ = self.seconds
@@ -60,15 +57,9 @@ def series_from_file(record: Series, file: SeriesFile) -> NDArray[Any]:
     Raises InputError where the file, or its graph, is not of the model's nodes and interval.
     """
     path = checked_file(file.path)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(
-            f"{path}: cannot tell what it is by {suffix or 'its name'!r}; "
-            f"there are: {', '.join(FORMATS)}"
-        )
     if file.graph is not None:
         check_graph(record, file.graph)
-    return FORMATS[suffix](record, file)
+    return by_suffix(path, FORMATS)(record, file)
 
 
 def _csv(record: Series, file: SeriesFile) -> NDArray[np.float64]:

@@ -7,10 +7,11 @@ from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from edgespark.runtime.errors import InputError, MissingExtra
-from edgespark.runtime.paths import checked_file
+from edgespark.runtime.markup import refuse_doctype
+from edgespark.runtime.paths import by_suffix, checked_file
 from edgespark.runtime.preprocessing import Series
+from edgespark.runtime.rows import comma_rows
 from edgespark.runtime.series.nodes import check_names
-from edgespark.runtime.series.rows import comma_rows
 
 ENDS = ("source", "from", "start", "u"), ("target", "to", "end", "v")
 NAMED = ("name", "label")
@@ -28,13 +29,7 @@ def check_graph(record: Series, name: str | Path) -> None:
     one without an edge beside an empty cell. Raises InputError, MissingExtra.
     """
     path = checked_file(name)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(
-            f"{path}: cannot tell what graph it is by {suffix or 'its name'!r}; "
-            f"there are: {', '.join(FORMATS)}"
-        )
-    choices = FORMATS[suffix](path)
+    choices = by_suffix(path, FORMATS)(path)
     if not any(sorted(names) == sorted(record.nodes) for names in choices):
         check_names(record, choices[-1], str(path))
 
@@ -59,6 +54,7 @@ def _graphml(path: Path) -> list[list[str]]:
     """Return the ids, behind them the names and labels where each node has one."""
     if path.stat().st_size > LARGEST:
         raise InputError(f"{path}: is larger than {LARGEST} bytes; a graph of nodes was expected")
+    refuse_doctype(path)
     networkx = _networkx()
     try:
         nodes = dict(networkx.read_graphml(path).nodes(data=True))

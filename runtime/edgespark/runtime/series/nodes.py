@@ -1,12 +1,11 @@
 """The nodes of a graph: those of an input must be those that the model learned."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.preprocessing import Series
-
-MOST = 12
+from edgespark.runtime.wording import listed
 
 
 def check_count(record: Series, found: int, name: str) -> None:
@@ -20,19 +19,13 @@ def check_names(record: Series, found: Sequence[str], name: str) -> None:
     double = [repr(node) for node, count in Counter(found).items() if count > 1]
     if double:
         raise InputError(f"{name}: has more than one node {listed(double)}")
-    lacking = [repr(node) for node in record.nodes if node not in set(found)]
-    strange = [repr(node) for node in found if node not in set(record.nodes)]
+    there, known = set(found), set(record.nodes)
+    lacking = [repr(node) for node in record.nodes if node not in there]
+    strange = [repr(node) for node in found if node not in known]
     if lacking or strange:
         told = [f"lacks {listed(lacking)}"] if lacking else []
         told += [f"has {listed(strange)} besides"] if strange else []
         raise InputError(f"{name}: has {len(found)} nodes and {', '.join(told)}; {_static(record)}")
-
-
-def listed(names: Iterable[str]) -> str:
-    """List names, the first twelve of them."""
-    names = list(names)
-    rest = len(names) - MOST
-    return ", ".join(names[:MOST]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _static(record: Series) -> str:

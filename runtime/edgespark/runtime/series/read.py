@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from edgespark.runtime.arguments import Argument
+from edgespark.runtime.arrays import array_from_value, unmasked
 from edgespark.runtime.prepared import Encode, Prepared
 from edgespark.runtime.preprocessing import Series
 from edgespark.runtime.series.files import OPTIONS, SeriesFile, series_from_file
 from edgespark.runtime.series.prepare import prepare_series
-from edgespark.runtime.series.values import array_from_value
 
 EXPECTED = "an array [steps, nodes, 3], a path or a SeriesFile"
 
@@ -26,5 +26,5 @@ def read_series(record: Series, value: object, _: Encode) -> Prepared:
         value = SeriesFile(value)
     if isinstance(value, SeriesFile):
         return prepare_series(record, series_from_file(record, value), str(value.path))
-    array = array_from_value(value, EXPECTED)
+    array = unmasked(array_from_value(value, EXPECTED))
     return prepare_series(record, array, f"array {array.shape}")

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.preprocessing import Series
-from edgespark.runtime.series.moments import EXPECTED, Moment, moment_from_text
+from edgespark.runtime.rows import comma_rows
 from edgespark.runtime.series.nodes import check_names
-from edgespark.runtime.series.rows import comma_rows
+from edgespark.runtime.timestamps import EXPECTED, Moment, moment_from_text
 
 TIMES = ("time", "timestamp", "date", "datetime", "t")
 NODES = ("node", "sensor", "id")
@@ -91,11 +91,21 @@ def _long(record: Series, path: str | Path, at: float | None) -> list[Step]:
     steps: dict[float, Step] = {}
     for line, moment, node, value in _triples(path):
         if begin - slack <= moment.seconds <= end + slack:
+            if len(steps) > record.steps:
+                raise InputError(_too_many(record, path))
             step = steps.setdefault(moment.seconds, Step(line=line, moment=moment, cells={}))
             if node in step.cells:
                 raise InputError(f"{path}: line {line}: has node {node!r} at a time it had before")
             step.cells[node] = value
     return sorted(steps.values(), key=lambda step: step.moment.seconds)
+
+
+def _too_many(record: Series, path: str | Path) -> str:
+    return (
+        f"{path}: has more than {record.steps} timestamps in its last {record.steps} steps of "
+        f"{record.interval:g} s, which the model was made for: resample, and give each step's "
+        "values the same timestamp"
+    )
 
 
 def _triples(path: str | Path) -> Iterator[tuple[int, Moment, str, str]]:

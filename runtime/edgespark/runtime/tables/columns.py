@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.preprocessing import Table
-from edgespark.runtime.wording import near
+from edgespark.runtime.wording import listed, near
 
 RANK = 2
-LISTED = 16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,12 +89,6 @@ def check_rows(name: str, count: int, record: Table, remedy: str = "give fewer")
         raise InputError(f"{name}: has no rows")
     if count > record.rows:
         raise InputError(f"{name}: has {count} rows; the model takes {record.rows}: {remedy}")
-
-
-def listed(names: Sequence[str]) -> str:
-    """Write the names with commas between them, and only how many more there are of very many."""
-    more = f", … {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def _length(values: object, column: str, name: str) -> int:

@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.paths import check_path
 from edgespark.runtime.preprocessing import Table
 
 
@@ -22,8 +23,7 @@ class TableFile:
 
     def __post_init__(self) -> None:
         """Refuse what no file could satisfy."""
-        if not isinstance(self.path, str | Path) or not str(self.path):
-            raise InputError(f"expected the path of a table, got {self.path!r}")
+        check_path(self.path, "table")
         if self.rows is None:
             return
         try:

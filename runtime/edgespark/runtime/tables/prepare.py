@@ -15,8 +15,8 @@ from edgespark.runtime._numbers import is_number
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.preprocessing import FIRST, MISSING, PAD, UNSEEN, Column, Table
-from edgespark.runtime.tables.columns import Columns, check_rows, listed
-from edgespark.runtime.wording import near
+from edgespark.runtime.tables.columns import Columns, check_rows
+from edgespark.runtime.wording import listed, near
 
 Ids = NDArray[np.int64]
 

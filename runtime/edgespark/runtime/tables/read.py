@@ -9,7 +9,7 @@ import numpy as np
 
 from edgespark.runtime.arguments import Argument, Option, whole
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.paths import checked_file
+from edgespark.runtime.paths import by_suffix
 from edgespark.runtime.prepared import Encode, Prepared
 from edgespark.runtime.preprocessing import Table
 from edgespark.runtime.tables.columns import Columns, columns_from_array, columns_from_mapping
@@ -26,7 +26,7 @@ OPENERS: dict[str, Callable[[TableFile, Table], Columns]] = {
 OPTIONS = {"rows": Option(whole, "rows=FIRST,COUNT, the first row counted from 0")}
 
 
-def table(record: Table, value: object, _: Encode) -> Prepared:
+def read_table(record: Table, value: object, _: Encode) -> Prepared:
     """Return `cells`, int64 [1, rows, columns], of a table.
 
     It is an array of text or numbers [rows, columns] in the record's order, a mapping from the
@@ -44,7 +44,7 @@ def _columns(record: Table, value: object) -> Columns:
     if isinstance(value, str | Path):
         value = TableFile(value)
     if isinstance(value, TableFile):
-        return _opener(value)(value, record)
+        return by_suffix(value.path, OPENERS)(value, record)
     if isinstance(value, np.ndarray) and value.dtype.names is None:
         return columns_from_array(value, record)
     if isinstance(value, np.ndarray):
@@ -55,14 +55,3 @@ def _columns(record: Table, value: object) -> Columns:
         "expected an array of text [rows, columns], a mapping from names to columns, a path or a "
         f"TableFile, got {type(value).__name__} {shortened(value)}"
     )
-
-
-def _opener(file: TableFile) -> Callable[[TableFile, Table], Columns]:
-    suffix = Path(file.path).suffix.lower()
-    if suffix not in OPENERS:
-        checked_file(file.path)
-        raise InputError(
-            f"{file.path}: cannot tell what table it is by {suffix or 'its name'!r}; "
-            f"there are: {', '.join(OPENERS)}"
-        )
-    return OPENERS[suffix]

@@ -11,9 +11,9 @@ from edgespark.runtime._numbers import is_number
 from edgespark.runtime.arguments import Option
 from edgespark.runtime.arrays import mapped_npy
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.paths import checked_file
+from edgespark.runtime.paths import by_suffix, check_path, checked_file
 from edgespark.runtime.preprocessing import Tracks
-from edgespark.runtime.series.moments import EXPECTED, seconds_from_text
+from edgespark.runtime.timestamps import EXPECTED, seconds_from_text
 from edgespark.runtime.tracks.gpx import open_gpx
 from edgespark.runtime.tracks.recording import Recording
 from edgespark.runtime.tracks.text import agent_from_text, open_csv, open_txt
@@ -38,8 +38,7 @@ class TrackFile:
 
     def __post_init__(self) -> None:
         """Refuse what no file could satisfy."""
-        if not isinstance(self.path, str | Path) or not str(self.path):
-            raise InputError(f"expected the path of a trajectory, got {self.path!r}")
+        check_path(self.path, "trajectory")
         if not (self.agent is None or isinstance(self.agent, str) or is_number(self.agent)):
             raise InputError(f"agent must be the id of one, got {self.agent!r}")
         if not (self.at is None or isinstance(self.at, str) or is_number(self.at)):
@@ -68,13 +67,7 @@ def tracks_from_file(record: Tracks, file: TrackFile) -> NDArray[Any]:
     Raises InputError where that agent is not seen at the model's steps up to that time.
     """
     path = checked_file(file.path)
-    suffix = path.suffix.lower()
-    if suffix not in FORMATS:
-        raise InputError(
-            f"{path}: cannot tell what it is by {suffix or 'its name'!r}; "
-            f"there are: {', '.join(FORMATS)}"
-        )
-    return FORMATS[suffix](record, path, file)
+    return by_suffix(path, FORMATS)(record, path, file)
 
 
 def _npy(_: Tracks, path: Path, file: TrackFile) -> NDArray[Any]:

@@ -8,7 +8,8 @@ from typing import cast
 from xml.etree.ElementTree import Element, ParseError, XMLPullParser
 
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.series.moments import EXPECTED, seconds_from_text
+from edgespark.runtime.markup import refuse_doctype
+from edgespark.runtime.timestamps import EXPECTED, seconds_from_text
 from edgespark.runtime.tracks.recording import Fix, Recording
 from edgespark.runtime.tracks.text import check_degrees
 
@@ -81,11 +82,14 @@ def open_gpx(path: Path) -> Recording:
 def _fixes(path: Path) -> Iterator[tuple[int, Fix]]:
     reader = Reader(path)
     try:
+        refuse_doctype(path)
         with path.open("rb") as file:
             while piece := file.read(PIECE):
                 yield from reader.feed(piece)
         reader.parser.close()
-    except ParseError as error:
+    except InputError:
+        raise
+    except (ParseError, LookupError, ValueError) as error:  # these two: an unknown encoding
         raise InputError(f"{path}: cannot be read as GPX: {error}") from error
     except OSError as error:  # a broken disk
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error

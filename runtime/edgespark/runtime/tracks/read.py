@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from edgespark.runtime.arguments import Argument
+from edgespark.runtime.arrays import array_from_value, unmasked
 from edgespark.runtime.prepared import Encode, Prepared
 from edgespark.runtime.preprocessing import Tracks
-from edgespark.runtime.series.values import array_from_value
 from edgespark.runtime.tracks.files import OPTIONS, TrackFile, tracks_from_file
 from edgespark.runtime.tracks.prepare import prepare_tracks
 
@@ -25,5 +25,5 @@ def read_tracks(record: Tracks, value: object, _: Encode) -> Prepared:
         value = TrackFile(value)
     if isinstance(value, TrackFile):
         return prepare_tracks(record, tracks_from_file(record, value), str(value.path))
-    array = array_from_value(value, EXPECTED)
+    array = unmasked(array_from_value(value, EXPECTED))
     return prepare_tracks(record, array, f"array {array.shape}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.series.nodes import listed
+from edgespark.runtime.wording import listed
 
 MOST_PERIODS = 1 << 16
 """How many different times between fixes are counted."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.series.moments import EXPECTED, seconds_from_text
-from edgespark.runtime.series.rows import comma_rows, spaced_rows
+from edgespark.runtime.rows import comma_rows, spaced_rows
+from edgespark.runtime.timestamps import EXPECTED, seconds_from_text
 from edgespark.runtime.tracks.recording import Fix, Recording
 
 COLUMNS, PLACES = 4, (("frame", 0), ("x", 2), ("y", 3))
