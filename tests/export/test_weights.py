@@ -99,19 +99,33 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
         Writer(TINY, Tokenizer(BPE()))
 
 
-def test_the_shipped_weights_fit_and_score_between_90_and_98_percent() -> None:
-    shipped = checkpoint(SHIPPED / "allspark-tiny")
-    shipped.fill(AllSpark(TINY))
-    total = sum(each.stat().st_size for each in (SHIPPED / "allspark-tiny").iterdir())
-    assert total <= 25_000_000
-    judged = {each.modalities: each for each in shipped.scores.judgements}
-    for modality, task in TINY.tasks.items():
-        alone = judged[modality,]
-        assert alone.n >= 2000
-        if task.labels:
-            assert alone.head is not None
-            assert 0.90 <= alone.head <= 0.98, modality
-            assert 0.90 <= alone.answer <= 0.98, modality
+SHORT: dict[str, str] = {}
+"""Modalities whose score is not there yet; strict, so that a better one must be entered here."""
+
+
+def classes() -> list[object]:
+    names = [name for name, task in TINY.tasks.items() if task.labels]
+    return [
+        pytest.param(name, marks=pytest.mark.xfail(reason=SHORT[name], strict=True))
+        if name in SHORT
+        else name
+        for name in names
+    ]
+
+
+def test_the_shipped_weights_fit() -> None:
+    checkpoint(SHIPPED / "allspark-tiny").fill(AllSpark(TINY))
+    assert sum(each.stat().st_size for each in (SHIPPED / "allspark-tiny").iterdir()) <= 25_000_000
+
+
+@pytest.mark.parametrize("modality", classes())
+def test_the_shipped_weights_score_between_90_and_98_percent(modality: str) -> None:
+    judged = {e.modalities: e for e in checkpoint(SHIPPED / "allspark-tiny").scores.judgements}
+    alone = judged[modality,]
+    assert alone.n >= 2000
+    assert alone.head is not None
+    assert 0.90 <= alone.head <= 0.98
+    assert 0.90 <= alone.answer <= 0.98
 
 
 def test_the_shipped_forecasts_are_far_better_than_simple_ones() -> None:
