@@ -99,7 +99,11 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
         Writer(TINY, Tokenizer(BPE()))
 
 
-SHORT: dict[str, str] = {}
+SHORT = {
+    "hsi": "80.3 % and 81.8 %: its transformer learns slower than the others, and needs more steps",
+    "point_cloud": "84.7 % and 86.0 %: needs more steps",
+    "oblique": "89.4 % and 90.0 %: needs more steps",
+}
 """Modalities whose score is not there yet; strict, so that a better one must be entered here."""
 
 
