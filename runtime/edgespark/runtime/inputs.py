@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,11 @@ import numpy as np
 from edgespark.runtime.arguments import Argument, parse_argument
 from edgespark.runtime.arrays import array_from_value, grid_from_array, open_npy
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.frames.read import read_frames
 from edgespark.runtime.grid import Grid, Raster
 from edgespark.runtime.imagery import pixels
 from edgespark.runtime.manifest import Route
 from edgespark.runtime.paths import by_suffix, checked_file
 from edgespark.runtime.pictures import open_picture
-from edgespark.runtime.points.read import read_points
 from edgespark.runtime.prepared import Encode, Prepared
 from edgespark.runtime.preprocessing import (
     Frames,
@@ -29,11 +28,8 @@ from edgespark.runtime.preprocessing import (
     Tracks,
 )
 from edgespark.runtime.rasters import open_envi, open_raster
-from edgespark.runtime.series.read import read_series
 from edgespark.runtime.starts import check_prepared
-from edgespark.runtime.tables.read import read_table
 from edgespark.runtime.tokens import LONGEST_TOKEN
-from edgespark.runtime.tracks.read import read_tracks
 
 __all__ = ["Argument", "Encode", "Prepared", "Raster", "parse_argument", "prepare"]
 
@@ -139,12 +135,23 @@ def _file(path: Path) -> bytes:
     return data
 
 
+def _later(package: str, name: str) -> Read:
+    """Import a reader when it is first used: most programs need few of them."""
+
+    def read(record: Any, value: object, encode: Encode) -> Prepared:  # noqa: ANN401 as Read
+        module = import_module(f"edgespark.runtime.{package}.read")
+        made: Prepared = getattr(module, name)(record, value, encode)
+        return made
+
+    return read
+
+
 READERS: dict[type[Preprocessing], Read] = {
     Imagery: _imagery,
-    Frames: read_frames,
-    Points: read_points,
-    Table: read_table,
-    Tracks: read_tracks,
-    Series: read_series,
+    Frames: _later("frames", "read_frames"),
+    Points: _later("points", "read_points"),
+    Table: _later("tables", "read_table"),
+    Tracks: _later("tracks", "read_tracks"),
+    Series: _later("series", "read_series"),
     Text: _text,
 }
