@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 
 import av
-import laspy  # type: ignore[import-untyped]
-import networkx as nx  # type: ignore[import-untyped]
+import laspy  # type: ignore[import-untyped] # no types ship
+import networkx as nx  # type: ignore[import-untyped] # no types ship
 import numpy as np
 import rasterio
 from numpy.typing import NDArray

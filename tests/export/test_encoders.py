@@ -164,7 +164,10 @@ def test_the_classifier_reads_the_class_token_and_the_greatest_of_the_others() -
     torch.manual_seed(0)
     model = PointBertClassifier(POINTS, 4).eval()
     assert model.encoder.first_conv[0].weight.shape == (128, 3, 1)
-    assert model(*clouds().values()).shape == (BATCH, 4)
+    given = clouds().values()
+    tokens = PointBert.forward(model, *given)
+    joined = torch.cat((tokens[:, 0], tokens[:, 1:].max(1).values), -1)
+    assert torch.equal(model(*given), model.cls_head_finetune(joined))
 
 
 @torch.no_grad()
@@ -180,7 +183,11 @@ def test_time_of_day_is_cut_not_rounded_to_its_step() -> None:
 @torch.no_grad()
 def test_forecasts_come_step_by_step() -> None:
     model = STAEformerForecaster(SERIES, outputs=2).eval()
-    assert model(series()["series"]).shape == (BATCH, 3, 5, 2)
+    model.output_proj.weight.zero_()
+    model.output_proj.bias.copy_(torch.arange(6))
+    told = model(series()["series"])
+    assert told.shape == (BATCH, 3, 5, 2)
+    assert told[0, :, 0].tolist() == [[0, 1], [2, 3], [4, 5]]  # steps, then outputs
 
 
 @torch.no_grad()

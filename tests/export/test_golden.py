@@ -48,7 +48,7 @@ def test_other_sizes_come_from_the_spec(make: Callable[[Path], Path], tmp_path: 
     assert found.told["integers_exact"]
 
 
-def test_a_wrong_weight_is_seen(tmp_path: Path) -> None:
+def test_an_output_that_differs_is_seen(tmp_path: Path) -> None:
     folder = small_cases.table(tmp_path)
     with np.load(folder / "outputs.npz") as stored:
         changed = stored["row_embeddings"] + np.float32(1e-3)

@@ -139,7 +139,7 @@ def test_weights_in_half_precision_are_read_as_float32(weights: Weights, tmp_pat
 
 
 @pytest.mark.parametrize("case", ["vision", "bridge", "llm_adapter"])
-def test_the_names_are_those_of_the_public_code(case: str) -> None:
+def test_every_name_of_the_public_code_has_its_place(case: str) -> None:
     path = GOLDEN / case / "spec.json"
     if not path.is_file():
         pytest.skip(f"no {path}")

@@ -101,7 +101,7 @@ def txt(path: Path, some: Rows, between: str = "\t") -> Path:
 
 
 def csv(path: Path, some: Rows, header: str = "time,id,x,y") -> Path:
-    return txt(path, [*[tuple(header.split(","))], *some], ",")  # type: ignore[list-item]
+    return txt(path, [*[tuple(header.split(","))], *some], ",")  # type: ignore[list-item] # a header
 
 
 def same(one: Prepared, other: Prepared) -> None:
@@ -199,7 +199,7 @@ def test_neighbours_that_are_not_seen_at_all_steps_are_left_out(tmp_path: Path) 
 
 def test_a_time_far_from_every_position_is_refused(tmp_path: Path) -> None:
     some = rows(WALK[None]) + [(100_000 + frame, *rest) for frame, *rest in rows(WALK[None])]
-    path = txt(tmp_path / "a.txt", some)  # type: ignore[arg-type]
+    path = txt(tmp_path / "a.txt", some)  # type: ignore[arg-type] # bad rows
     with pytest.raises(InputError, match="agent 1 is not seen near 50000"):
         made(TrackFile(path, at=50_000, fps=25))
 

@@ -15,9 +15,9 @@ from edgespark.export.recipes.modality import LEAST, Modality
 from edgespark.export.recipes.routes import head, sensor_wires
 from edgespark.export.recipes.stages import BATCH, port
 from edgespark.export.stage import Stage
+from edgespark.runtime._check_heads import ANCHORS
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.manifest import Head, Port, Route
-from edgespark.runtime.preprocessing import Series, Tracks
 from edgespark.runtime.starts import starts
 
 __all__ = ["FRESH", "Modality", "add", "extend"]
@@ -26,7 +26,6 @@ FRESH = Perceiver(latents=8, depth=2, heads=4, head_dim=32, multiple=2)
 SEED = 0
 RANK = 3  # [batch, tokens, channels]
 PROBES = (slice(LEAST), slice(-1, None), slice(None))
-ANCHORED = (Tracks, Series)
 
 
 def add(
@@ -163,7 +162,7 @@ def _route(modality: Modality, encoder: Stage, bridge: Stage) -> Route:
 
 def _told(modality: Modality, task: Task) -> Head:
     made = head(modality.name, task)
-    return replace(made, anchored=made.anchored and isinstance(modality.record, ANCHORED))
+    return replace(made, anchored=made.anchored and type(modality.record) in ANCHORS)
 
 
 def _fresh(make: Callable[[], nn.Module]) -> nn.Module:

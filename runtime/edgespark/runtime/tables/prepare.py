@@ -106,7 +106,7 @@ def _text(value: object) -> str | None:
     if not is_number(value):
         return None
     number = float(value)  # type: ignore[arg-type] # is_number has looked
-    return str(int(value)) if number.is_integer() else str(number)  # type: ignore[call-overload]
+    return str(int(value)) if number.is_integer() else str(number)  # type: ignore[call-overload] # a number
 
 
 def _missing(value: object) -> bool:
