@@ -19,6 +19,7 @@ RESERVED_MODALITIES = (
     "seed",
     "stop",
     "stream",
+    "decoding",
 )
 RESERVED_VARIANTS = ("auto",)
 
@@ -107,6 +108,9 @@ def _language(manifest: Manifest) -> Iterator[str]:
         yield f"{at}.stop: an empty stop string would end every answer"
     if not language.end:
         yield f"{at}.end: must name at least one token, or no answer ends"
+    for name, count in language.decodings.items():
+        if not name.strip() or not 1 <= count < language.context:
+            yield f"{at}.decodings: {name!r} cannot forget {count} of {language.context} positions"
     for i, route in enumerate(manifest.routes):
         yield from _too_long(f"$.routes[{i}].preprocessing", route, language.context)
 

@@ -12,6 +12,8 @@ from edgespark.runtime.manifest import Part, Port, State
 from edgespark.runtime.memory import zeros
 from edgespark.runtime.sampling import check_logits
 
+PREFILL = "decoder.prefill"  # the stage in which the prompt is fed
+
 
 class Run(Protocol):
     """Runs the decoder part and fills the outputs."""
@@ -52,6 +54,10 @@ class Decoder:
         """Forget the sequence; the memory is kept."""
         self._length = 0
 
+    def forget(self, count: int) -> None:
+        """Forget the last `count` positions: what is fed next takes their places."""
+        self._length = max(self._length - count, 0)
+
     def feed(self, embeddings: Array, run: Run) -> dict[str, Array]:
         """Append float32 [1, sequence, width]; return the outputs at its last position.
 
@@ -88,7 +94,7 @@ def generate(
     `feed` takes embeddings and a stage's name and returns the outputs at the last position; `embed`
     gives float32 [1, 1, width] for one id; `choose` picks an id from logits [vocabulary].
     """
-    step = feed(embeddings, "decoder.prefill")
+    step = feed(embeddings, PREFILL)
     for left in reversed(range(limits.max_tokens)):
         token = choose(step["logits"][0, 0])
         if token in limits.end:

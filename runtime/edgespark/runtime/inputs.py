@@ -28,6 +28,15 @@ from edgespark.runtime.preprocessing import (
     Tracks,
 )
 from edgespark.runtime.rasters import open_envi, open_raster
+from edgespark.runtime.sensory import (
+    Clips,
+    ColouredPoints,
+    Fbank,
+    Motion,
+    Picture,
+    PicturePair,
+    Voxels,
+)
 from edgespark.runtime.starts import check_prepared
 from edgespark.runtime.tokens import LONGEST_TOKEN
 
@@ -154,4 +163,11 @@ READERS: dict[type[Preprocessing], Read] = {
     Tracks: _later("tracks", "read_tracks"),
     Series: _later("series", "read_series"),
     Text: _text,
+    Picture: _later("views", "read_picture"),
+    PicturePair: _later("views", "read_pair"),
+    Clips: _later("views", "read_clips"),
+    Fbank: _later("sound", "read_fbank"),
+    Motion: _later("signals", "read_motion"),
+    Voxels: _later("signals", "read_voxels"),
+    ColouredPoints: _later("points", "read_coloured_points"),
 }

@@ -11,7 +11,7 @@ from typing import Literal
 from edgespark.runtime.preprocessing import Preprocessing
 
 FORMAT = "edgespark-bundle"
-VERSION = 2
+VERSION = 3
 FILE = "manifest.json"
 DERIVED = "derived"
 
@@ -177,12 +177,28 @@ class Route:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """How an answer is generated where the caller does not say; as `Spark.generate` takes it."""
+
+    max_tokens: int = 64
+    temperature: float = 0.0
+    top_p: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing could be drawn with."""
+        if self.max_tokens < 1 or self.temperature < 0 or not 0 < self.top_p <= 1:
+            raise ValueError("needs max_tokens >= 1, temperature >= 0 and 0 < top_p <= 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Language:
     """The LLM: its tokenizer, its parts, and how a prompt is laid out.
 
     The sequence is [begin][for each modality: its prompt, its tokens][template]. `template` holds
     "{prompt}" once. `context` is the most positions that the state can hold. `question` is what
-    the command line asks when it is given no prompt.
+    the command line asks when it is given no prompt. `decodings` are ways to decode other than the
+    right one, by name: after a prompt with modalities in it so many of its last positions are
+    forgotten, and the first new tokens take their places, as some released code has it.
     """
 
     tokenizer: File
@@ -194,6 +210,8 @@ class Language:
     template: str
     question: str
     stop: tuple[str, ...] = ()
+    generation: Generation = field(default_factory=Generation)
+    decodings: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

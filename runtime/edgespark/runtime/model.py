@@ -7,7 +7,7 @@ from functools import partial
 from edgespark.runtime.backends import Array
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import Chain, route_named
-from edgespark.runtime.decoder import Decoder, Limits, generate
+from edgespark.runtime.decoder import PREFILL, Decoder, Limits, generate
 from edgespark.runtime.device import Device
 from edgespark.runtime.manifest import Axis, Head, Manifest, Port, Route, Variant, part_and_port
 from edgespark.runtime.memory import zeros
@@ -89,7 +89,7 @@ class Model:
         limits = Limits(end=self._language.end, max_tokens=options.max_tokens)
         text = Text(self._tokenizer.decode, (*options.stop, *self._language.stop))
         embed = partial(self.chain.embed, record=record, stage="decoder.steps")
-        feed = self._fresh(record)
+        feed = self._fresh(record, options.forget)
         for token in generate(feed, embeddings, embed, chooser(options.sampling), limits):
             record.new_tokens += 1
             if piece := text.add(token):
@@ -111,7 +111,7 @@ class Model:
         for modality, head in chosen.items():
             if head.prompt not in hidden:
                 embeddings = self.sequence(blocks, head.prompt, 0, record)
-                step = self._fresh(record)(embeddings, "decoder.prefill")
+                step = self._fresh(record)(embeddings, PREFILL)
                 hidden[head.prompt] = step["hidden"].copy()  # the decoder writes there again
             inputs = {"hidden": hidden[head.prompt]}
             outputs = self._parts.run(head.part, record, inputs)
@@ -131,8 +131,11 @@ class Model:
         with record.stage("tokenise"):
             return self._tokenizer.encode(text)
 
-    def _fresh(self, record: Record) -> Callable[[Array, str], dict[str, Array]]:
-        """Return the function that feeds the decoder, which holds no sequence yet."""
+    def _fresh(self, record: Record, forget: int = 0) -> Callable[[Array, str], dict[str, Array]]:
+        """Return the function that feeds the decoder, which holds no sequence yet.
+
+        After the prompt the last `forget` positions are forgotten.
+        """
         name = self._language.decoder
         if self._decoder is None:
             part, states = self.manifest.part(name), self._parts.graph(name).states
@@ -141,7 +144,10 @@ class Model:
         decoder.restart()
 
         def feed(embeddings: Array, stage: str) -> dict[str, Array]:
-            return decoder.feed(embeddings, partial(self._parts.run, name, record, stage=stage))
+            made = decoder.feed(embeddings, partial(self._parts.run, name, record, stage=stage))
+            if stage == PREFILL:
+                decoder.forget(forget)
+            return made
 
         return feed
 

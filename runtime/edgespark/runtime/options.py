@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgespark.runtime.errors import UsageError
-from edgespark.runtime.manifest import Manifest, Variant
+from edgespark.runtime.manifest import Language, Manifest, Variant
 from edgespark.runtime.sampling import Sampling
 from edgespark.runtime.wording import near
 
@@ -19,13 +19,15 @@ class Options:
     """How an answer is generated; UsageError where a value cannot be.
 
     At most `max_tokens` (>= 1) ids are generated, and the text ends before the first of the `stop`
-    strings, none of which may be empty.
+    strings, none of which may be empty. `forget` is how many of the last positions of a prompt with
+    modalities are forgotten before the first new token is fed.
     """
 
     max_tokens: int = 64
     sampling: Sampling = field(default_factory=Sampling)
     stop: Sequence[str] = ()
     stream: bool = False
+    forget: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values of the wrong type or range."""
@@ -44,6 +46,19 @@ def check_count(name: str, value: int, most: float = math.inf) -> None:
         raise UsageError(f"{name} must be an integer >= 1, got {value!r}")
     if value > most:
         raise UsageError(f"{name} must be at most {most}, got {value}")
+
+
+def decoding_named(language: Language, name: str | None) -> int:
+    """Return how many positions the decoding of that name forgets (None: the right one, 0).
+
+    UsageError for an unknown name; it lists the names.
+    """
+    if name is None:
+        return 0
+    if not isinstance(name, str) or name not in language.decodings:
+        known = ", ".join(language.decodings) or "none"
+        raise UsageError(f"no decoding {name!r}; this bundle has beside the right one: {known}")
+    return language.decodings[name]
 
 
 def variant_named(manifest: Manifest, precision: str, device: str) -> Variant:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from edgespark.runtime.sensory import Sensory
+
 RasterDType = Literal["uint8", "uint16", "int16", "int32", "float32", "float64"]
 PAD, MISSING, UNSEEN, FIRST = 0, 1, 2, 3
 """Ids of a table's cells that hold no value of their column; columns' own ids start at FIRST."""
@@ -227,4 +229,4 @@ class Series:
             raise ValueError("series need steps, predicted >= 1, interval and std > 0")
 
 
-Preprocessing: TypeAlias = Imagery | Frames | Points | Table | Tracks | Series | Text
+Preprocessing: TypeAlias = Imagery | Frames | Points | Table | Tracks | Series | Text | Sensory

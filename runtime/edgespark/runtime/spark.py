@@ -17,7 +17,13 @@ from edgespark.runtime.errors import UsageError
 from edgespark.runtime.forecasts import forecast
 from edgespark.runtime.manifest import Head, Manifest
 from edgespark.runtime.model import Model, Setup
-from edgespark.runtime.options import MOST_THREADS, Options, check_count, variant_named
+from edgespark.runtime.options import (
+    MOST_THREADS,
+    Options,
+    check_count,
+    decoding_named,
+    variant_named,
+)
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.prompt import question
 from edgespark.runtime.sampling import Sampling
@@ -93,11 +99,12 @@ class Spark:
         /,
         prompt: str,
         *,
-        max_tokens: int = ...,
-        temperature: float = ...,
-        top_p: float = ...,
+        max_tokens: int | None = ...,
+        temperature: float | None = ...,
+        top_p: float | None = ...,
         seed: int = ...,
         stop: Sequence[str] = ...,
+        decoding: str | None = ...,
         stream: Literal[False] = ...,
         **modalities: object,
     ) -> str: ...
@@ -108,11 +115,12 @@ class Spark:
         /,
         prompt: str,
         *,
-        max_tokens: int = ...,
-        temperature: float = ...,
-        top_p: float = ...,
+        max_tokens: int | None = ...,
+        temperature: float | None = ...,
+        top_p: float | None = ...,
         seed: int = ...,
         stop: Sequence[str] = ...,
+        decoding: str | None = ...,
         stream: Literal[True],
         **modalities: object,
     ) -> Stream: ...
@@ -122,23 +130,36 @@ class Spark:
         /,
         prompt: str,
         *,
-        max_tokens: int = 64,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        max_tokens: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
         seed: int = 0,
         stop: Sequence[str] = (),
+        decoding: str | None = None,
         stream: bool = False,
         **modalities: object,
     ) -> str | Stream:
         """Answer the prompt: the text, or with `stream` an iterator over its pieces.
 
+        What is None is the bundle's own choice, in the manifest's `language.generation`; `decoding`
+        names one of `language.decodings` (None: the right one).
         Greedy at temperature 0, else drawn from the nucleus `top_p` (above 0, up to 1) with `seed`.
         The text ends after `max_tokens` tokens, or before the first of the `stop` strings and of
         the bundle's own, and is stripped. UsageError for values that cannot be, and for a prompt
         that is empty or leaves no room for `max_tokens` in the context.
         """
-        sampling = Sampling(temperature=temperature, top_p=top_p, seed=seed)
-        options = Options(max_tokens=max_tokens, sampling=sampling, stop=stop, stream=stream)
+        usual = self.manifest.language.generation
+        options = Options(
+            max_tokens=usual.max_tokens if max_tokens is None else max_tokens,
+            sampling=Sampling(
+                temperature=usual.temperature if temperature is None else temperature,
+                top_p=usual.top_p if top_p is None else top_p,
+                seed=seed,
+            ),
+            stop=stop,
+            stream=stream,
+            forget=decoding_named(self.manifest.language, decoding) if modalities else 0,
+        )
         text = question(self.manifest.language, prompt)
         answer = self._begin(text, options, modalities)
         if stream:

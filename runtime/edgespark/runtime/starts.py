@@ -16,6 +16,15 @@ from edgespark.runtime.preprocessing import (
     Text,
     Tracks,
 )
+from edgespark.runtime.sensory import (
+    Clips,
+    ColouredPoints,
+    Fbank,
+    Motion,
+    Picture,
+    PicturePair,
+    Voxels,
+)
 
 
 def starts(record: Preprocessing) -> tuple[Port, ...]:
@@ -83,6 +92,39 @@ def _series(record: Series) -> tuple[Port, ...]:
     return (_port("series", steps=record.steps, nodes=len(record.nodes), channels=3),)
 
 
+def _picture(record: Picture) -> tuple[Port, ...]:
+    return (_port("pixels", **_sides(record)),)
+
+
+def _pair(record: PicturePair) -> tuple[Port, ...]:
+    return (_port("frames", frames=2, **_sides(record.picture)),)
+
+
+def _clips(record: Clips) -> tuple[Port, ...]:
+    return (_port("frames", frames=record.clips * record.crops, **_sides(record.picture)),)
+
+
+def _sides(picture: Picture) -> dict[str, int]:
+    return {"colours": 3, "rows": picture.size, "columns": picture.size}
+
+
+def _fbank(record: Fbank) -> tuple[Port, ...]:
+    return (_port("fbank", channels=1, mels=record.mels, frames=record.frames),)
+
+
+def _motion(record: Motion) -> tuple[Port, ...]:
+    return (_port("signal", channels=len(record.channels), samples=record.samples),)
+
+
+def _voxels(record: Voxels) -> tuple[Port, ...]:
+    return (_port("voxels", scans=1, voxels=record.count),)
+
+
+def _coloured_points(record: ColouredPoints) -> tuple[Port, ...]:
+    sizes = {"groups": record.groups, "neighbours": record.neighbours}
+    return (_port("neighbourhoods", **sizes, values=6),)
+
+
 def _ids(text: Text) -> tuple[Port, ...]:
     axes = (Axis(name="batch", low=1, high=1), Axis(name="tokens", low=1, high=text.max_tokens))
     return (Port(name="ids", dtype="int64", axes=axes),)
@@ -96,4 +138,11 @@ GIVES: dict[type[Preprocessing], Callable[..., tuple[Port, ...]]] = {
     Tracks: _tracks,
     Series: _series,
     Text: _ids,
+    Picture: _picture,
+    PicturePair: _pair,
+    Clips: _clips,
+    Fbank: _fbank,
+    Motion: _motion,
+    Voxels: _voxels,
+    ColouredPoints: _coloured_points,
 }

@@ -13,7 +13,17 @@ from edgespark.runtime.preprocessing import (
     Text,
     Tracks,
 )
+from edgespark.runtime.sensory import (
+    Clips,
+    ColouredPoints,
+    Fbank,
+    Motion,
+    Picture,
+    PicturePair,
+    Voxels,
+)
 
+SHIFT, OVERLAP = 0.01, 0.015  # seconds from one frame of sound to the next, and of both
 SHOWN = 12
 """Names that are listed; of more, the first so many are."""
 
@@ -56,6 +66,42 @@ def _series(record: Series) -> str:
     return f"{steps}, at {nodes}; {record.predicted} are to come"
 
 
+def _picture(record: Picture) -> str:
+    size = f"{record.size} x {record.size} pixels"
+    return f"a colour picture, uint8, of which the middle square is brought to {size}"
+
+
+def _pair(record: PicturePair) -> str:
+    return f"{_picture(record.picture)}, and its {record.second}"
+
+
+def _clips(record: Clips) -> str:
+    clips = f"the first frame of each of {record.clips} clips of {record.seconds:g} s is taken"
+    size = f"{record.picture.size} x {record.picture.size} pixels"
+    return f"a video, of which {clips}, in {record.crops} square cuts of {size}"
+
+
+def _fbank(record: Fbank) -> str:
+    seconds = record.frames * SHIFT + OVERLAP
+    taken = f"the first {seconds:g} s and the first channel are taken"
+    return f"sound of 0.025 s or more, brought to {record.rate} Hz, of which {taken}"
+
+
+def _motion(record: Motion) -> str:
+    signals = _named("signal", record.channels)
+    seconds = f"{record.samples / record.rate:g} s ({record.samples} samples)"
+    return f"{seconds} of {signals}, at {record.rate:g} Hz or resampled to it"
+
+
+def _voxels(record: Voxels) -> str:
+    return f"{record.count} voxels, or rows of so many: repeats, of which the mean is taken"
+
+
+def _coloured_points(record: ColouredPoints) -> str:
+    groups = f"in {record.groups} groups of {record.neighbours}"
+    return f"{record.count} points with colours, farthest first of more, {groups}"
+
+
 def _text(record: Text) -> str:
     return f"1 to {record.max_tokens} tokens"
 
@@ -74,4 +120,11 @@ WORDS: dict[type[Preprocessing], Callable[[Any], str]] = {
     Tracks: _tracks,
     Series: _series,
     Text: _text,
+    Picture: _picture,
+    PicturePair: _pair,
+    Clips: _clips,
+    Fbank: _fbank,
+    Motion: _motion,
+    Voxels: _voxels,
+    ColouredPoints: _coloured_points,
 }

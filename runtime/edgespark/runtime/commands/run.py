@@ -67,9 +67,10 @@ def _parser() -> Parser:
         "--task", choices=TASKS, help="default: generate, and classify or predict where possible"
     )
     parser.add_argument("--precision", default="auto", help="a variant of the bundle")
-    parser.add_argument("--max-tokens", type=int, default=64, metavar="N")
-    parser.add_argument("--temperature", type=float, default=0.0, help="0, the default, is greedy")
-    parser.add_argument("--top-p", type=float, default=1.0, help="above 0, up to 1")
+    parser.add_argument("--max-tokens", type=int, metavar="N", help="default: the bundle's own")
+    parser.add_argument("--temperature", type=float, help="0 is greedy (default: the bundle's own)")
+    parser.add_argument("--top-p", type=float, help="above 0, up to 1 (default: the bundle's own)")
+    parser.add_argument("--decoding", help="a way to decode that the bundle names (default: right)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stop", action="append", default=[], help="end the answer before this")
     return parser
@@ -131,6 +132,7 @@ def _generate(spark: Spark, given: argparse.Namespace, modalities: Modalities) -
         top_p=given.top_p,
         seed=given.seed,
         stop=given.stop,
+        decoding=given.decoding,
         **modalities,
     )
 
