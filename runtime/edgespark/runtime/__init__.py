@@ -27,11 +27,16 @@ if TYPE_CHECKING:
     from edgespark.runtime.points.files import PointFile
     from edgespark.runtime.prepared import Prepared
     from edgespark.runtime.series.files import SeriesFile
+    from edgespark.runtime.signals.files import MotionFile
+    from edgespark.runtime.signals.recording import MotionSignal
+    from edgespark.runtime.sound.files import SoundFile
+    from edgespark.runtime.sound.memory import Sound
     from edgespark.runtime.spark import Spark, load
     from edgespark.runtime.stats import Stats
     from edgespark.runtime.tables.files import TableFile
     from edgespark.runtime.tracks.files import TrackFile
     from edgespark.runtime.turns import Stream
+    from edgespark.runtime.views.files import PictureFile
 
 __all__ = [
     "Bundle",
@@ -43,11 +48,16 @@ __all__ = [
     "InputError",
     "MissingExtra",
     "MissingInput",
+    "MotionFile",
+    "MotionSignal",
     "OutputError",
+    "PictureFile",
     "PointFile",
     "Prepared",
     "Raster",
     "SeriesFile",
+    "Sound",
+    "SoundFile",
     "Spark",
     "Stats",
     "Stream",
@@ -63,8 +73,13 @@ MODULES = {
     "Bundle": "bundle",
     "Prepared": "prepared",
     "Raster": "inputs",
+    "MotionFile": "signals.files",
+    "MotionSignal": "signals.recording",
+    "PictureFile": "views.files",
     "PointFile": "points.files",
     "SeriesFile": "series.files",
+    "Sound": "sound.memory",
+    "SoundFile": "sound.files",
     "TableFile": "tables.files",
     "TrackFile": "tracks.files",
     "VideoFile": "frames.files",

@@ -86,6 +86,12 @@ class Player:
         if self._shown is None:
             raise InputError(f"{path}: its video stream holds no frame that can be decoded")
 
+    @property
+    def rate(self) -> Fraction | None:
+        """How many frames a second shows on average; None where the file does not say."""
+        rate: Fraction | None = self._stream.average_rate
+        return rate or None
+
     def at(self, times: Sequence[Fraction], bands: int) -> Iterator[tuple[str, NDArray[Any]]]:
         """Give the frame that is shown at each of the ascending times, in seconds, and its name.
 
@@ -145,9 +151,8 @@ class Player:
         return Fraction(stamp * frame.time_base - self._first)
 
     def _end(self, frame: Any) -> Fraction:  # noqa: ANN401 PyAV's
-        rate = self._stream.average_rate
         own = (frame.duration or 0) * frame.time_base
-        return Fraction(self._time(frame) + max(own, 1 / rate if rate else FAR))
+        return Fraction(self._time(frame) + max(own, 1 / self.rate if self.rate else FAR))
 
     def _samples(self, frame: Any, bands: int) -> NDArray[Any]:  # noqa: ANN401 PyAV's
         grey = GREYS.get(frame.format.name)

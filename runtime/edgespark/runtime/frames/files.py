@@ -63,13 +63,14 @@ def _npy(record: Frames, file: VideoFile, path: Path) -> Prepared:
 
 def _played(record: Frames, file: VideoFile, path: Path) -> Prepared:
     with open_video(path) as player:
-        start, stop = _span(file, player.lasts)
+        start, stop = span(file, player.lasts)
         step = (stop - start) / record.count
         times = [start + (2 * i + 1) * step / 2 for i in range(record.count)]
         return stack(record, str(path), player.at(times, len(record.frame.bands)), COLOURS)
 
 
-def _span(file: VideoFile, lasts: Fraction) -> tuple[Fraction, Fraction]:
+def span(file: VideoFile, lasts: Fraction) -> tuple[Fraction, Fraction]:
+    """Return the stretch that is meant, in seconds; InputError where it is beyond the end."""
     start, stop = Fraction(file.start or 0), Fraction(lasts if file.stop is None else file.stop)
     if start >= lasts or stop > lasts + CLOSE:
         name, value = ("start", start) if start >= lasts else ("stop", stop)

@@ -65,7 +65,7 @@ def stack(
     made: dict[str, tuple[NDArray[np.float32], float]] = {}
     names: list[str] = []
     raster = Raster(name)
-    with _told_once():
+    with told_once():
         for label, image in frames:
             names.append(label)
             if label not in made:
@@ -97,7 +97,7 @@ def _frame(
 
 
 @contextmanager
-def _told_once() -> Iterator[None]:
+def told_once() -> Iterator[None]:
     """Give each warning once, after all frames: those of a clip are mostly alike."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -1,7 +1,8 @@
 """LAS and LAZ (ASPRS LAS 1.0 to 1.4), through laspy and lazrs, some points at a time."""
 
 import struct
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from edgespark.runtime.errors import InputError, MissingExtra
+from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingExtra
+from edgespark.runtime.points.colours import BYTE, COLOURED, POSITION, WORD
 from edgespark.runtime.points.thinned import MOST_POINTS, Doubles
 
 NOISE = (7, 18)
@@ -38,9 +40,10 @@ PANIC = "PanicException"
 """What becomes of a panic in Rust; a BaseException that cannot be imported."""
 
 
-def lidar_pieces(path: Path) -> Iterator[Doubles]:
+def lidar_pieces(path: Path, *, coloured: bool = False) -> Iterator[Doubles]:
     """Yield a file's points, float64 [at most 65536, 3], in the units of its coordinate system.
 
+    With `coloured`, red, green and blue follow as they are stored: [at most 65536, 6].
     Points marked withheld (deleted) and points of the noise classes 7 and 18 are left out. Raises
     InputError where the file is broken or ends early, MissingExtra where a library is missing.
     """
@@ -50,6 +53,7 @@ def lidar_pieces(path: Path) -> Iterator[Doubles]:
         # The other fields of a compressed point (format 6 and up) need not be unpacked.
         fields = laspy.DecompressionSelection.base().decompress_z()
         fields = fields.decompress_classification().decompress_flags()
+        fields = fields.decompress_rgb() if coloured else fields
         with laspy.open(
             path,
             read_evlrs=False,
@@ -57,15 +61,46 @@ def lidar_pieces(path: Path) -> Iterator[Doubles]:
             laz_backend=laspy.LazBackend.Lazrs,
         ) as reader:
             _check_points(reader.header, path)
+            names = _columns(reader.header, coloured=coloured)
             for chunk in reader.chunk_iterator(MOST_POINTS):
-                yield _valid(chunk)
+                yield _valid(chunk, names)
 
 
-def _valid(chunk: Any) -> Doubles:  # noqa: ANN401 laspy is imported late
+def lidar_full(path: Path, points: Doubles) -> float:
+    """Return what full colour is among the points [some, 6] of a file: 65535, as LAS has it.
+
+    Many files hold 8-bit colours all the same: where there are some, and none is greater than 255,
+    it is 255, and a warning tells so.
+    """
+    greatest = points[:, len(POSITION) :].max(initial=0)
+    if not 0 < greatest <= BYTE:
+        return WORD
+    warnings.warn(
+        f"{path}: its colours reach {greatest:g} of the 65535 of LAS: they are taken for 8-bit "
+        "ones; colours=255 says that they are, colours=65535 that they are not",
+        EdgesparkWarning,
+        stacklevel=2,
+    )
+    return BYTE
+
+
+def _columns(header: Any, *, coloured: bool) -> Sequence[str]:  # noqa: ANN401 laspy is imported late
+    if not coloured:
+        return POSITION
+    form = header.point_format
+    if not {*COLOURED[len(POSITION) :]} <= {*form.dimension_names}:
+        raise InputError(
+            f"has points of format {form.id}, which have no colours; the model takes colours, too: "
+            "expected format 2, 3, 5, 7, 8 or 10"
+        )
+    return COLOURED
+
+
+def _valid(chunk: Any, names: Sequence[str]) -> Doubles:  # noqa: ANN401 laspy is imported late
     noise = np.isin(np.asarray(chunk.classification), NOISE)
     good = ~(noise | np.asarray(chunk.withheld).astype(np.bool_))
     with np.errstate(all="ignore"):  # of a broken scale or offset; what it gives is looked at
-        return np.column_stack([np.asarray(chunk[axis], np.float64)[good] for axis in "xyz"])
+        return np.column_stack([np.asarray(chunk[axis], np.float64)[good] for axis in names])
 
 
 def _check_header(path: Path) -> None:

@@ -1,7 +1,7 @@
 """Lines of numbers (.xyz, .txt, .csv, ASCII PLY), some at a time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -10,23 +10,33 @@ from typing import TextIO
 import numpy as np
 
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.points.colours import COLOURED, POSITION, columns_of
 from edgespark.runtime.points.thinned import Doubles
 
 LONGEST, MOST_LINES = 1 << 12, 1 << 15
 """Letters of a line, and lines that are held at a time."""
 COMMENTS = ("#", "//")
 SEPARATORS = (";", ",")
-AXES = ("x", "y", "z")
 SHOWN = 60
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:
-    """How a line is cut (None: at white space), into how many columns, and which are x, y and z."""
+    """How a line is cut (None: at white space), into how many columns, and which are x, y and z.
+
+    Where six are meant, the last three are red, green and blue. `names` are the columns' names,
+    where they are told.
+    """
 
     separator: str | None
     width: int
-    axes: tuple[int, int, int] = (0, 1, 2)
+    axes: tuple[int, ...] = (0, 1, 2)
+    names: tuple[str, ...] = ()
+
+    @property
+    def expected(self) -> str:
+        """What a line must hold, for messages."""
+        return f"numbers x, y{' and z' if len(self.axes) == len(POSITION) else ', z and colours'}"
 
     def cells(self, line: str) -> list[str]:
         """Cut a line."""
@@ -37,17 +47,18 @@ class Layout:
         return len(line) == LONGEST or len(line.split(self.separator)) != self.width
 
 
-def text_pieces(path: Path) -> Iterator[Doubles]:
-    """Yield a text's points, float64 [at most 32768, 3].
+def text_pieces(path: Path, *, coloured: bool = False) -> Iterator[Doubles]:
+    """Yield a text's points, float64 [at most 32768, 3]; with colours [at most 32768, 6].
 
     One point a line, cut at ";", else ",", else white space. A first line of names (which may be
-    a comment) says which columns are x, y and z; without names they are the first three. Lines
-    that are empty or begin with # or // count as comments. Raises InputError with the number of the
-    line.
+    a comment) says which columns are x, y and z; without names they are the first three. Colours
+    are named as `columns_of` says, or the next three. Lines that are empty or begin with # or //
+    count as comments. Raises InputError with the number of the line.
     """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         lines = lines_of(file)
         layout, number, ahead = _layout(lines)
+        layout = _coloured(layout) if coloured else layout
         yield from numbers(chain(ahead, lines), layout, number)
 
 
@@ -69,7 +80,7 @@ def numbers(lines: Iterator[str], layout: Layout, number: int) -> Iterator[Doubl
 def _points(lines: Sequence[str], layout: Layout, number: int) -> Doubles:
     rows = [line for line in lines if not _is_comment(line)]
     if not rows:
-        return np.empty((0, 3))
+        return np.empty((0, len(layout.axes)))
     if any(layout.is_odd(line) for line in rows):
         raise InputError(_culprit(lines, layout, number))
     try:
@@ -90,8 +101,8 @@ def _culprit(lines: Sequence[str], layout: Layout, number: int) -> str:
         if len(cells) != layout.width:
             return f"line {number + place} has {len(cells)} columns; expected {layout.width}"
         if not all(_is_number(cells[axis]) for axis in layout.axes):
-            return f"line {number + place}: {line.strip()[:SHOWN]!r}: expected numbers x, y and z"
-    return f"lines {number} to {number + len(lines) - 1}: expected numbers x, y and z"
+            return f"line {number + place}: {line.strip()[:SHOWN]!r}: expected {layout.expected}"
+    return f"lines {number} to {number + len(lines) - 1}: expected {layout.expected}"
 
 
 def _layout(lines: Iterator[str]) -> tuple[Layout, int, list[str]]:
@@ -104,7 +115,7 @@ def _layout(lines: Iterator[str]) -> tuple[Layout, int, list[str]]:
         cells = _plain(line).cells(line)
         if not all(map(_is_number, cells[:3])):
             return _header(line, number), number + 1, []
-        if len(cells) < len(AXES):
+        if len(cells) < len(POSITION):
             raise InputError(f"line {number} has {len(cells)} columns; expected x, y and z")
         if named and named.width != len(cells):
             raise InputError(
@@ -113,6 +124,17 @@ def _layout(lines: Iterator[str]) -> tuple[Layout, int, list[str]]:
             )
         return named or _plain(line), number, [line]
     raise InputError("holds no points")
+
+
+def _coloured(layout: Layout) -> Layout:
+    """Return the layout with the columns of colours; InputError where there are none."""
+    if layout.names:
+        return replace(layout, axes=columns_of(layout.names, coloured=True))
+    if layout.width < len(COLOURED):
+        raise InputError(
+            f"has {layout.width} columns; expected {len(COLOURED)} or more: {', '.join(COLOURED)}"
+        )
+    return replace(layout, axes=tuple(range(len(COLOURED))))
 
 
 def _header(line: str, number: int) -> Layout:
@@ -129,10 +151,10 @@ def _named(line: str) -> Layout | None:
     """Return the layout that a line of names tells; None where it does not name x, y and z once."""
     plain = _plain(line)
     names = [cell.strip("\"'").lower() for cell in plain.cells(line)]
-    if any(names.count(axis) != 1 for axis in AXES):
+    if any(names.count(axis) != 1 for axis in POSITION):
         return None
-    x, y, z = (names.index(axis) for axis in AXES)
-    return Layout(separator=plain.separator, width=len(names), axes=(x, y, z))
+    axes = columns_of(names, coloured=False)
+    return Layout(separator=plain.separator, width=len(names), axes=axes, names=tuple(names))
 
 
 def _plain(line: str) -> Layout:

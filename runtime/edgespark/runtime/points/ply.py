@@ -14,6 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.points.colours import BYTE, POSITION, SHARE, WORD, columns_of, full_of
 from edgespark.runtime.points.lines import Layout, lines_of, numbers
 from edgespark.runtime.points.thinned import MOST_POINTS, Doubles, doubles
 
@@ -36,7 +37,8 @@ TYPES = {
     "double": "f8",
     "float64": "f8",
 }
-AXES = ("x", "y", "z")
+FULL = {"u1": BYTE, "u2": WORD, "f4": SHARE, "f8": SHARE}
+"""What full colour is in numbers of a type."""
 LONGEST_LINE, MOST_LINES = 1 << 12, 1 << 10
 
 
@@ -49,18 +51,24 @@ class Vertices:
     properties: tuple[tuple[str, str], ...]
     line: int
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the properties."""
+        return tuple(name for name, _ in self.properties)
 
-def ply_pieces(path: Path) -> Iterator[Doubles]:
+
+def ply_pieces(path: Path, *, coloured: bool = False) -> Iterator[Doubles]:
     """Yield the vertices of a PLY file, ASCII or binary, float64 [some, 3]; faces do not count.
 
-    Raises InputError where the header or the data is broken, or of a form that is not read: the
-    vertices must come first, and none of their properties may be a list.
+    With `coloured`, red, green and blue follow as they are stored: [some, 6]. Raises InputError
+    where the header or the data is broken, or of a form that is not read: the vertices must come
+    first, and none of their properties may be a list.
     """
     with path.open("rb") as file:
         vertices = _header(file)
         read = _ascii if vertices.format == "ascii" else _binary
         found = 0
-        for piece in read(file, vertices):
+        for piece in read(file, vertices, columns_of(vertices.names, coloured=coloured)):
             found += len(piece)
             yield piece
     if found < vertices.count:
@@ -69,23 +77,29 @@ def ply_pieces(path: Path) -> Iterator[Doubles]:
         )
 
 
-def _ascii(file: BinaryIO, vertices: Vertices) -> Iterator[Doubles]:
-    names = [name for name, _ in vertices.properties]
-    x, y, z = (names.index(axis) for axis in AXES)
-    layout = Layout(separator=None, width=len(names), axes=(x, y, z))
+def ply_full(path: Path, _: Doubles) -> float:
+    """Return what full colour is in a file, by the type of its colours; InputError if untold."""
+    with path.open("rb") as file:
+        vertices = _header(file)
+    red = columns_of(vertices.names, coloured=True)[len(POSITION)]
+    return full_of(TYPES[vertices.properties[red][1]], FULL)
+
+
+def _ascii(file: BinaryIO, vertices: Vertices, axes: tuple[int, ...]) -> Iterator[Doubles]:
+    layout = Layout(separator=None, width=len(vertices.properties), axes=axes)
     with io.TextIOWrapper(file, encoding="ascii", errors="replace") as text:
         lines = islice(lines_of(text), min(vertices.count, sys.maxsize))
         yield from numbers(lines, layout, vertices.line)
 
 
-def _binary(file: BinaryIO, vertices: Vertices) -> Iterator[Doubles]:
+def _binary(file: BinaryIO, vertices: Vertices, axes: tuple[int, ...]) -> Iterator[Doubles]:
     order = ORDERS[vertices.format]
     dtype = np.dtype([(name, order + TYPES[kind]) for name, kind in vertices.properties])
     left = vertices.count
     while left and (data := file.read(dtype.itemsize * min(left, MOST_POINTS))):
         rows = np.frombuffer(data, dtype, count=len(data) // dtype.itemsize)
         left -= len(rows)
-        yield np.column_stack([doubles(rows[axis]) for axis in AXES])
+        yield np.column_stack([doubles(rows[vertices.names[axis]]) for axis in axes])
 
 
 def _header(file: BinaryIO) -> Vertices:
@@ -127,7 +141,7 @@ def _vertices(lines: list[list[str]]) -> tuple[int, tuple[tuple[str, str], ...]]
     told = [line for line in lines[places[0] + 1 : end] if line[0] == "property"]
     properties = tuple(_property(line) for line in told)
     names = [name for name, _ in properties]
-    if len(set(names)) < len(names) or not {*AXES} <= {*names}:
+    if len(set(names)) < len(names) or not {*POSITION} <= {*names}:
         raise InputError(
             f"its vertices have the properties {names}; expected x, y and z, each once"
         )

@@ -41,14 +41,14 @@ def prepare_points(points: Doubles, record: Points) -> Prepared:
             f"a point cloud with fewer points than needed: {len(points)}; the model takes "
             f"{record.count}"
         )
-    _warn_of_steps(points)
-    kept = _kept(_normal(points), record.count)
+    warn_of_steps(points)
+    kept = _kept(normal(points), record.count)
     centres = kept[farthest(kept, record.groups)]
     groups = kept[nearest(kept, centres, record.neighbours)] - centres[:, None]
     return Prepared(arrays={"neighbourhoods": groups[None], "centres": centres[None]})
 
 
-def _normal(points: Doubles) -> Floats:
+def normal(points: Doubles) -> Floats:
     """Return the points moved to their mean, the farthest at distance 1."""
     if not np.ptp(points, axis=0).any():
         x, y, z = points[0]
@@ -73,7 +73,7 @@ def _kept(points: Floats, count: int) -> Floats:
     return kept
 
 
-def _warn_of_steps(points: Doubles) -> None:
+def warn_of_steps(points: Doubles) -> None:
     """Warn where all coordinates are float32's, and its steps are coarse against the extent."""
     extent = float(np.ptp(points, axis=0).max())
     step = float(np.spacing(np.float32(np.abs(points).max())))

@@ -1,12 +1,13 @@
 """Clouds of any length, piece by piece, as a bounded number of checked points."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.points.colours import COLOURED, POSITION
 
 Doubles = NDArray[np.float64]
 
@@ -15,22 +16,26 @@ MOST_POINTS = 1 << 16
 GREATEST = 1e30
 """No coordinate is greater; the usual fill of float arrays, -3.4e38, is."""
 KINDS = "iuf"  # numpy's letters for whole and real numbers
-AXES = 3
+RANK = 2
 
 
-def pieces(cloud: NDArray[Any]) -> Iterator[Doubles]:
+def pieces(cloud: NDArray[Any], names: Sequence[str] = POSITION) -> Iterator[Doubles]:
     """Cut an array [points, 3 or more] into pieces, float64 [at most 65536, 3].
 
-    Raises InputError where its shape or type is another, or something of it is masked.
+    There are as many columns as `names`, which say what they are: 3, or 6 with colours. Raises
+    InputError where the shape or type is another, or something is masked.
     """
-    if cloud.ndim != AXES - 1 or cloud.shape[1] < AXES:
-        raise InputError(f"has shape {cloud.shape}; expected [points, 3 or more], with x y z first")
+    if cloud.ndim != RANK or cloud.shape[1] < len(names):
+        raise InputError(
+            f"has shape {cloud.shape}; expected [points, {len(names)} or more], with "
+            f"{' '.join(names)} first"
+        )
     if cloud.dtype.kind not in KINDS:
         raise InputError(f"holds {cloud.dtype}; expected real numbers")
     if isinstance(cloud, np.ma.MaskedArray) and np.ma.getmaskarray(cloud).any():
         raise InputError("has masked values; leave out the points that were not measured")
     for start in range(0, len(cloud), MOST_POINTS):
-        yield doubles(np.asarray(cloud[start : start + MOST_POINTS, :AXES]))
+        yield doubles(np.asarray(cloud[start : start + MOST_POINTS, : len(names)]))
 
 
 def doubles(array: NDArray[Any]) -> Doubles:
@@ -47,7 +52,7 @@ def finite(pieces: Iterable[Doubles]) -> Iterator[Doubles]:
         if wrong.any():
             point, axis = np.argwhere(wrong)[0]
             raise InputError(
-                f"point {seen + point}, counted from 0, has {'xyz'[axis]} = "
+                f"point {seen + point}, counted from 0, has {COLOURED[axis]} = "
                 f"{piece[point, axis]:g}; expected finite numbers: leave out the points that were "
                 "not measured"
             )
@@ -56,7 +61,7 @@ def finite(pieces: Iterable[Doubles]) -> Iterator[Doubles]:
 
 
 def thinned(pieces: Iterable[Doubles]) -> Doubles:
-    """Return every 2^s-th point of the pieces [points, 3], with the least s that leaves 65536.
+    """Return every 2^s-th point of the pieces [points, 3 or 6]: the least s that leaves 65536.
 
     One rule for all sources: a cloud gives the same points from an array as from a file that is
     read piece by piece. Holds at most 131072 points and one piece.
@@ -68,4 +73,4 @@ def thinned(pieces: Iterable[Doubles]) -> Doubles:
         while held > MOST_POINTS:
             kept, step = [np.concatenate(kept)[::2].copy()], 2 * step
             held = len(kept[0])
-    return np.concatenate(kept) if kept else np.empty((0, AXES))
+    return np.concatenate(kept) if kept else np.empty((0, len(POSITION)))

@@ -1,0 +1,1 @@
+"""Signals without a picture: readings of motion, and of brain activity."""

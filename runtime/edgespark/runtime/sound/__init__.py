@@ -1,0 +1,1 @@
+"""Sound: recordings in memory and in files, as log-mel energies."""
