@@ -1,0 +1,1 @@
+"""Checkpoints of others: mapped into memory, checked strictly, or converted to safetensors."""
