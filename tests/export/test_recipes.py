@@ -16,9 +16,9 @@ from edgespark.export.models.config import Llama, Perceiver, Task
 from edgespark.export.models.lynx import LYNX
 from edgespark.export.recipes import RECIPES, recipe
 from edgespark.export.recipes.base import random_model
+from edgespark.export.recipes.decoders import BATCH, port
 from edgespark.export.recipes.extend import Modality, add, extend
 from edgespark.export.recipes.routes import chain
-from edgespark.export.recipes.stages import BATCH, port
 from edgespark.export.stage import Stage
 from edgespark.export.trace import OPSET, graph_of
 from edgespark.runtime import load

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from edgespark.export.models.config import Llama
 from edgespark.export.models.llama import LlamaDecoder
-from edgespark.export.recipes.stages import BATCH, _states, port
+from edgespark.export.recipes.decoders import BATCH, port, states
 from edgespark.export.stage import Stage
 from edgespark.export.trace import LIMIT, OPSET, compare, reference, trace
 from edgespark.runtime.backends import Program, Session, backend
@@ -37,7 +37,7 @@ def probe(batch: int, past: int, sequence: int, select: list[int]) -> dict[str, 
         "position_ids": torch.arange(past, past + sequence).repeat(batch, 1),
         "select": torch.tensor(select),
     }
-    for state in _states(SIZE):
+    for state in states(SIZE):
         shape = (past, batch, SIZE.heads, SIZE.head_dim)
         made[state.past.name] = torch.randn(shape, generator=generator)
     return made
@@ -61,7 +61,7 @@ def decoder() -> Stage:
             port("hidden", BATCH, selected, ("width", SIZE.width)),
             port("logits", BATCH, selected, ("vocabulary", SIZE.vocabulary)),
         ),
-        states=tuple(_states(SIZE)),
+        states=tuple(states(SIZE)),
         probes=(probe(2, 3, 4, [1, 3]), probe(1, 0, 6, [5]), probe(3, 9, 1, [0])),
     )
 

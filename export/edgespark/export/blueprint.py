@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgespark.calibration.samples import SampleSet
 from edgespark.export.stage import Stage
-from edgespark.runtime.manifest import File, Language, Route, Score
+from edgespark.runtime.manifest import File, Language, Precision, Route, Score
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,3 +25,5 @@ class Blueprint:
     samples: tuple[SampleSet, ...]
     card: bytes
     scores: tuple[Score, ...]
+    precisions: tuple[Precision, ...] = ("fp32",)
+    fingerprint: str = ""

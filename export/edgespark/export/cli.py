@@ -4,12 +4,10 @@ from pathlib import Path
 
 from edgespark.export.exporter import export
 from edgespark.export.pack import destination
+from edgespark.export.precisions import PRECISIONS, asked
 from edgespark.export.recipes import RECIPES, model_name, recipe
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.commandline import Parser, show, show_json
-from edgespark.runtime.errors import UsageError
-
-PRECISIONS = ("fp32",)
 
 
 def parser() -> Parser:
@@ -21,9 +19,14 @@ def parser() -> Parser:
         help=f"one of: {', '.join(RECIPES)}; or a .py file that defines blueprint()",
     )
     made.add_argument("--out", type=Path, required=True, help="folder of the bundle to be")
-    made.add_argument("--checkpoint", type=Path, help="folder of weights (default: as shipped)")
+    made.add_argument(
+        "--checkpoint", type=Path, help="weights: a file or a folder"
+    )
     made.add_argument("--parts", help="modalities to export, as in rgb,msi (default: all)")
-    made.add_argument("--precision", default="fp32", help="precisions, of: fp32")
+    made.add_argument(
+        "--precision",
+        help=f"as in fp32,int4, of: {', '.join(PRECISIONS)} (default: the recipe's own)",
+    )
     made.add_argument("--replace", action="store_true", help="replace the bundle that is there")
     made.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     return made
@@ -32,14 +35,12 @@ def parser() -> Parser:
 def main(arguments: list[str]) -> int:
     """Export; see `parser`. Raises the errors of edgespark.runtime.errors."""
     options = parser().parse_args(arguments)
-    precisions = options.precision.split(",")
-    if unknown := [name for name in precisions if name not in PRECISIONS]:
-        raise UsageError(f"cannot export precision {', '.join(unknown)}; there are: fp32")
+    precisions = asked(options.precision.split(",")) if options.precision is not None else ()
     chosen = recipe(options.recipe)
     out = destination(options.out, replace=options.replace)
     parts = () if options.parts is None else tuple(options.parts.split(","))
     blueprint = chosen.blueprint(model_name(options.recipe), options.checkpoint, parts)
-    bundle = export(blueprint, out, replace=options.replace)
+    bundle = export(blueprint, out, replace=options.replace, precisions=precisions)
     if options.json:
         show_json(_document(bundle))
     else:

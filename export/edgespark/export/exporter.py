@@ -1,73 +1,82 @@
 """From a blueprint to a bundle: trace every stage, prove each graph, pack, publish."""
 
+from contextlib import ExitStack
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 from edgespark.calibration.arrays import npz
 from edgespark.export.blueprint import Blueprint
+from edgespark.export.build import build
+from edgespark.export.kept import Kept, check_room, keep
 from edgespark.export.pack import Draft, pack
+from edgespark.export.precisions import expected_bytes, forms, preferred, variants
 from edgespark.export.stage import Stage
-from edgespark.export.trace import LIMIT, compare, graph_of
-from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import (
     Evidence,
-    Graph,
     Manifest,
     Measurement,
     Part,
+    Precision,
     Samples,
-    Variant,
 )
 from edgespark.runtime.progress import track
-from edgespark.runtime.verify import median_ms
 
 MADE_WITH = ("edgespark", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
-def export(blueprint: Blueprint, out: Path, *, replace: bool) -> Bundle:
-    """Write the blueprint as a bundle at `out` and open it.
+def export(
+    blueprint: Blueprint, out: Path, *, replace: bool, precisions: tuple[Precision, ...] = ()
+) -> Bundle:
+    """Write the blueprint as a bundle at `out`, a variant per precision, and open it.
 
-    Raises OutputError where nothing can, or must, be written there; CheckError where a graph is
-    further from its module than LIMIT. Whatever happens, `out` is the old bundle or the new one.
+    Without `precisions` it has the blueprint's own. Raises OutputError where nothing can, or must,
+    be written there, or the disk is too small; CheckError where a graph is further from its module
+    than its precision allows. Whatever happens, `out` is the old bundle or the new one; what a
+    large export has finished is kept beside it, and the next begins with that.
     """
-    with pack(out, replace=replace) as draft:
+    among = precisions or blueprint.precisions
+    with ExitStack() as stack:
+        draft = stack.enter_context(pack(out, replace=replace))
+        kept = _kept(blueprint, draft, among, stack)
         with track(blueprint.stages, "export", len(blueprint.stages)) as stages:
-            made = [_part(stage, draft) for stage in stages]
+            made = [_part(stage, forms(stage, among), draft, kept) for stage in stages]
         parts, parity = zip(*made, strict=True)
-        return draft.finish(_manifest(blueprint, draft, parts, parity))
+        return draft.finish(_manifest(blueprint, draft, among, parts, tuple(chain(*parity))))
 
 
-def _part(stage: Stage, draft: Draft) -> tuple[Part, Measurement]:
-    graph = graph_of(stage)
-    file = draft.add(f"graphs/{stage.name}.fp32.onnx", graph)
-    program = Program(
-        where=file.path,
-        graph=graph,
-        inputs=stage.fed,
-        outputs=stage.given,
-    )
-    session = backend("onnxruntime").open_session(program)
-    found = compare(stage, session)
+def _kept(
+    blueprint: Blueprint, draft: Draft, among: tuple[Precision, ...], stack: ExitStack
+) -> Kept | None:
+    if not blueprint.fingerprint:
+        return None
+    kept = stack.enter_context(keep(draft.place, blueprint.fingerprint[:16]))
+    check_room(draft.place, expected_bytes(blueprint.stages, among) - kept.bytes)
+    return kept
+
+
+def _part(
+    stage: Stage, precisions: tuple[Precision, ...], draft: Draft, kept: Kept | None
+) -> tuple[Part, tuple[Measurement, ...]]:
+    built = build(stage, precisions, draft, kept)
     part = Part(
         name=stage.name,
         role=stage.role,
         inputs=stage.inputs,
         outputs=stage.outputs,
-        graphs=(Graph(precision="fp32", file=file, states=stage.states, limit=LIMIT),),
-        reference=draft.add(f"reference/{stage.name}.npz", npz(found.reference)),
+        graphs=built.graphs,
+        reference=draft.add(f"reference/{stage.name}.npz", npz(built.reference)),
     )
-    fed = {port.name: found.reference[f"0.in.{port.name}"] for port in stage.fed}
-    took = median_ms(session, fed)
-    session.close()
-    measured = Measurement(
-        part=stage.name, precision="fp32", error=found.error, ms=took, backend="onnxruntime cpu"
-    )
-    return part, measured
+    return part, built.measured
 
 
 def _manifest(
-    blueprint: Blueprint, draft: Draft, parts: tuple[Part, ...], parity: tuple[Measurement, ...]
+    blueprint: Blueprint,
+    draft: Draft,
+    among: tuple[Precision, ...],
+    parts: tuple[Part, ...],
+    parity: tuple[Measurement, ...],
 ) -> Manifest:
     return Manifest(
         name=blueprint.name,
@@ -75,8 +84,8 @@ def _manifest(
         parts=parts,
         routes=blueprint.routes,
         language=blueprint.language(draft.add("tokenizer.json", blueprint.tokenizer)),
-        variants=(Variant(name="fp32", precisions={part.name: "fp32" for part in parts}),),
-        preferred={"cpu": "fp32"},
+        variants=variants(blueprint.stages, among),
+        preferred=preferred(among),
         samples=tuple(
             Samples(
                 modality=each.modality,
@@ -88,6 +97,6 @@ def _manifest(
         evidence=Evidence(
             versions={name: version(name) for name in MADE_WITH},
             parity=parity,
-            scores=blueprint.scores,
+            scores=blueprint.scores if "fp32" in among else (),
         ),
     )

@@ -84,6 +84,11 @@ class Draft:
             path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
+    def link(self, file: Path, relative: str) -> None:
+        """Take a finished file of the same disk into the bundle, without copying it."""
+        with _disk_errors(self.place):
+            os.link(file, self.path(relative))
+
     def record(self, relative: str) -> File:
         """Hash a file that another tool has written, and return its record."""
         digest, size = hashlib.sha256(), 0

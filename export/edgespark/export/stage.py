@@ -1,5 +1,6 @@
 """A stage of the chain before it is exported: a PyTorch module with its ports and its probes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -16,6 +17,8 @@ class Stage:
     the graph is traced with the first (every dynamic axis at 2 or more there) and compared with
     the module on all; all become the bundle's reference. `graph` is the stage's ONNX, its inputs
     and outputs named as the ports, where another exporter has made it: then nothing is traced.
+    `weights`, where there is one, gives an entry of the module's state dict by its name: the module
+    then lies on the meta device, and never has them all at once.
     """
 
     name: str
@@ -26,6 +29,7 @@ class Stage:
     states: tuple[State, ...] = ()
     probes: tuple[dict[str, Tensor], ...]
     graph: bytes | None = None
+    weights: Callable[[str], Tensor] | None = None
 
     @property
     def fed(self) -> tuple[Port, ...]:

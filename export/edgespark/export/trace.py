@@ -124,10 +124,10 @@ def reference(stage: Stage, probe: Mapping[str, Tensor]) -> Arrays:
     return {port.name: each.numpy() for port, each in zip(stage.given, outputs, strict=True)}
 
 
-def compare(stage: Stage, session: Session) -> Parity:
+def compare(stage: Stage, session: Session, limit: float = LIMIT) -> Parity:
     """Run the graph on every probe beside the module.
 
-    Raises CheckError where any output differs by more than LIMIT standard deviations.
+    Raises CheckError where any output differs by more than `limit` standard deviations.
     """
     worst = 0.0
     kept: Arrays = {}
@@ -137,10 +137,10 @@ def compare(stage: Stage, session: Session) -> Parity:
         got = session.run(fed)
         errors = {name: distance(got[name], wanted[name]) for name in wanted}
         name = max(errors, key=lambda each: errors[each])
-        if not errors[name] <= LIMIT:
+        if not errors[name] <= limit:
             raise CheckError(
                 f"{stage.name}: output {name!r} of the graph differs from PyTorch's by "
-                f"{errors[name]:.2e} standard deviations; at most {LIMIT:.0e} is allowed"
+                f"{errors[name]:.2e} standard deviations; at most {limit:.0e} is allowed"
             )
         worst = max(worst, errors[name])
         for side, arrays in (("in", fed), ("out", wanted)):

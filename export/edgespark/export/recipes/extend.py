@@ -11,9 +11,9 @@ from edgespark.export.blueprint import Blueprint
 from edgespark.export.models.bridge import Bridge
 from edgespark.export.models.config import Perceiver, Task
 from edgespark.export.recipes import recipe
+from edgespark.export.recipes.decoders import BATCH, port
 from edgespark.export.recipes.modality import LEAST, Modality
 from edgespark.export.recipes.routes import head, sensor_wires
-from edgespark.export.recipes.stages import BATCH, port
 from edgespark.export.stage import Stage
 from edgespark.runtime._check_heads import ANCHORS
 from edgespark.runtime.errors import InputError

@@ -1,19 +1,24 @@
 """The parts of an AllSpark model as stages: modules, ports, and probes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from edgespark.export.models.allspark import AllSpark
-from edgespark.export.models.config import Llama
+from edgespark.export.recipes.decoders import (
+    BATCH,
+    decoder_ports,
+    embedder_ports,
+    port,
+    states,
+)
 from edgespark.export.sequences import SLOT, Writer
 from edgespark.export.stage import Stage
-from edgespark.runtime.manifest import Axis, DType, Port, State
+from edgespark.runtime.manifest import Axis, Port
 from edgespark.runtime.starts import starts
 
-BATCH = Axis(name="batch", low=1, high=64)
 PROBES = (slice(2), slice(2, 3), slice(2, 5))
 Probes: TypeAlias = Mapping[str, tuple[Tensor, ...]]
 
@@ -32,16 +37,6 @@ def stages(
     hidden = _hidden(model, decoder)
     heads = [_head(model, name, hidden) for name in modalities if name in model.config.tasks]
     return (*encoders, *bridges, _embedder(model, writer), decoder, *heads)
-
-
-def port(name: str, *axes: Axis | tuple[str, int], dtype: DType = "float32") -> Port:
-    """Make a port; an axis given as (name, size) is static."""
-    made = [axis if isinstance(axis, Axis) else _static(*axis) for axis in axes]
-    return Port(name=name, dtype=dtype, axes=tuple(made))
-
-
-def _static(name: str, size: int) -> Axis:
-    return Axis(name=name, low=size, high=size)
 
 
 def _encoder(model: AllSpark, name: str, arrays: tuple[Tensor, ...]) -> Stage:
@@ -93,60 +88,36 @@ def _bridges(model: AllSpark, encoders: Mapping[str, Stage]) -> list[Stage]:
     return made
 
 
-def _sequence(config: Llama) -> Axis:
-    return Axis(name="sequence", low=1, high=config.context)
-
-
 def _embedder(model: AllSpark, writer: Writer) -> Stage:
-    config = model.config.llm
+    inputs, outputs = embedder_ports(model.config.llm)
     ids = torch.tensor([writer.ask("Is it so that this is a question?")[:8]] * 2)
     ids[1] = ids[1].flip(0)
     return Stage(
         name="embedder",
         role="embedder",
         module=model.LLM.model.embed_tokens,
-        inputs=(port("input_ids", BATCH, _sequence(config), dtype="int64"),),
-        outputs=(port("embeds", BATCH, _sequence(config), ("width", config.width)),),
+        inputs=inputs,
+        outputs=outputs,
         probes=({"input_ids": ids}, {"input_ids": ids[:1, :1]}),
     )
 
 
 def _decoder(model: AllSpark, writer: Writer, probes: Probes, sensors: list[str]) -> Stage:
-    config = model.config.llm
-    selected = Axis(name="selected", low=1, high=config.context)
-    sequence, width = _sequence(config), ("width", config.width)
+    inputs, outputs = decoder_ports(model.config.llm)
     embeds = _prompts(model, writer, probes, sensors)
     return Stage(
         name="decoder",
         role="decoder",
         module=model.LLM,
-        inputs=(
-            port("inputs_embeds", BATCH, sequence, width),
-            port("position_ids", BATCH, sequence, dtype="int64"),
-            port("select", selected, dtype="int64"),
-        ),
-        outputs=(
-            port("hidden", BATCH, selected, width),
-            port("logits", BATCH, selected, ("vocabulary", config.vocabulary)),
-        ),
-        states=tuple(_states(config)),
+        inputs=inputs,
+        outputs=outputs,
+        states=tuple(states(model.config.llm)),
         probes=(
             _stretch(model, embeds, past=7, select=[2, 4]),
             _stretch(model, embeds[:1], past=0, select=[embeds.shape[1] - 1]),
             _stretch(model, embeds[:1], past=embeds.shape[1] - 1, select=[0]),
         ),
     )
-
-
-def _states(config: Llama) -> Iterator[State]:
-    past = Axis(name="past", low=0, high=config.context - 1)
-    rest = (BATCH, ("heads", config.heads), ("head_dim", config.head_dim))
-    for layer in range(config.depth):
-        for kind in ("key", "value"):
-            yield State(
-                past=port(f"past.{kind}.{layer}", past, *rest),
-                new=port(f"new.{kind}.{layer}", _sequence(config), *rest),
-            )
 
 
 def _prompts(model: AllSpark, writer: Writer, probes: Probes, sensors: list[str]) -> Tensor:
@@ -170,7 +141,7 @@ def _stretch(model: AllSpark, embeds: Tensor, past: int, select: list[int]) -> d
     if past:
         first = torch.arange(1)
         _, _, state = model.LLM(embeds[:, :past], positions[:, :past], first, state)
-    names = [each.past.name for each in _states(model.config.llm)]
+    names = [each.past.name for each in states(model.config.llm)]
     return {
         "inputs_embeds": embeds[:, past:].contiguous(),
         "position_ids": positions[:, past:].contiguous(),

@@ -1,0 +1,113 @@
+"""Weight-only precisions: which form each weight of a graph takes, and the graph that reads it.
+
+Products alone change: norms, softmax, rotations and residuals stay float32, as do all ports. The
+forms are plain ONNX. ONNX Runtime 1.31 reads int8 and int4 with its `MatMulNBits` kernels, which
+it makes of DequantizeLinear and MatMul; an older one may dequantise on every run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+import onnx
+
+from edgespark.engines.absent import is_absent
+from edgespark.engines.forms import HALF, HALF_TABLE, INT4, INT8, WIDE, Dims, Form
+from edgespark.engines.straighten import MATRIX, Readers, put, readers
+from edgespark.runtime.errors import CheckError
+from edgespark.runtime.manifest import Precision
+
+# matrix: the second input of MatMuls alone. last: the same, of a product that is an output of the
+# graph, such as logits. table: the rows of Gathers alone. other: norms, biases, kernels.
+Use = Literal["matrix", "last", "table", "other"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forms:
+    """The form for each use of a weight, first choice first, and the least opset they need."""
+
+    opset: int
+    forms: Mapping[Use, tuple[Form, ...]]
+
+
+PRECISIONS: Mapping[Precision, Forms] = MappingProxyType(
+    {
+        "fp32": Forms(opset=18, forms={"matrix": (WIDE,), "last": (WIDE,), "table": (WIDE,)}),
+        "fp16": Forms(opset=18, forms={"matrix": (HALF,), "last": (HALF,), "table": (HALF_TABLE,)}),
+        "int8": Forms(opset=18, forms={"matrix": (INT8,), "last": (INT8,), "table": (HALF_TABLE,)}),
+        # INT8 where no block divides the rows, and for what is nearest to the answer
+        "int4": Forms(
+            opset=21, forms={"matrix": (INT4, INT8), "last": (INT8,), "table": (HALF_TABLE,)}
+        ),
+    }
+)
+CHANGED = {"DFT", "GridSample", "GroupNormalization"}  # mean something else after opset 18
+
+
+def lower(model: onnx.ModelProto, precision: Precision) -> tuple[onnx.ModelProto, dict[str, Form]]:
+    """Write the graph so that it reads its absent weights at that precision.
+
+    Gives a changed copy, in which the weights still stand as they were, and the form of each.
+    CheckError where the graph cannot be brought to the opset that the precision needs.
+    """
+    wanted = PRECISIONS[precision]
+    made = _raised(model, wanted.opset)
+    forms = _forms(made.graph, wanted.forms)
+    dims = {each.name: tuple(each.dims) for each in made.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    for node in made.graph.node:
+        name = next((name for name in node.input if forms.get(name, WIDE) is not WIDE), None)
+        nodes += [node] if name is None else forms[name].read(node, name, dims[name])
+    put(made.graph, nodes)
+    return made, forms
+
+
+def _forms(graph: onnx.GraphProto, options: Mapping[Use, tuple[Form, ...]]) -> dict[str, Form]:
+    reads, outputs = readers(graph), _outputs(graph)
+    found = {}
+    for each in graph.initializer:
+        if is_absent(each):
+            dims = tuple(each.dims)
+            use = _use(each.name, dims, reads, outputs)
+            found[each.name] = next(form for form in options.get(use, (WIDE,)) if form.fits(dims))
+    return found
+
+
+def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    made = onnx.ModelProto()
+    made.CopyFrom(model)
+    (imported,) = made.opset_import
+    if imported.version < opset:
+        if changed := sorted(CHANGED & {node.op_type for node in made.graph.node}):
+            raise CheckError(
+                f"{', '.join(changed)} means something else at opset {opset} than at "
+                f"{imported.version}: this precision cannot be made of the graph"
+            )
+        imported.version = opset
+    made.ir_version = max(made.ir_version, 10)  # the first that knows int4
+    return made
+
+
+def _outputs(graph: onnx.GraphProto) -> set[str]:
+    """Name the tensors that are outputs, up to a bias that is added to them."""
+    found = {each.name for each in graph.output}
+    weights = {each.name for each in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Add" and node.output[0] in found and weights & set(node.input):
+            found |= set(node.input) - weights
+    return found
+
+
+def _use(name: str, dims: Dims, reads: Readers, outputs: set[str]) -> Use:
+    seen = {(node.op_type, place) for node, place in reads[name]}
+    if len(dims) != MATRIX:
+        return "other"
+    if seen == {("MatMul", 1)}:
+        last = any(node.output[0] in outputs for node, _ in reads[name])
+        return "last" if last else "matrix"
+    return "table" if seen == {("Gather", 0)} and _by_rows(name, reads) else "other"
+
+
+def _by_rows(name: str, reads: Readers) -> bool:
+    return all(each.i == 0 for node, _ in reads[name] for each in node.attribute)

@@ -1,0 +1,69 @@
+"""Which precision every part has in a variant, and how far its graph may be from PyTorch."""
+
+from collections.abc import Sequence
+
+from edgespark.export.stage import Stage
+from edgespark.runtime.errors import UsageError
+from edgespark.runtime.manifest import Precision, Variant
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
+FLOATS: tuple[Precision, ...] = ("fp32", "fp16")
+LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.2, "int4": 1.5}
+"""Greatest |graph - PyTorch|, in standard deviations of PyTorch's output, of any one value."""
+BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.2, "int4": 0.7}
+"""Bytes per weight, scales among them, at most."""
+PREFERRED = ("fp32", "int8", "int4", "fp16")  # on a CPU, which computes fp16 as fp32
+
+
+def asked(names: Sequence[str]) -> tuple[Precision, ...]:
+    """Return the precisions of these names, in order; UsageError lists those there are."""
+    known = {str(each): each for each in PRECISIONS}
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(
+            f"cannot export precision {', '.join(unknown)}; there are: {', '.join(known)}"
+        )
+    if len(set(names)) < len(names):
+        raise UsageError(f"a precision stands twice in {','.join(names)}")
+    return tuple(known[name] for name in names)
+
+
+def form(stage: Stage, precision: Precision, among: Sequence[Precision]) -> Precision:
+    """Return the precision that a stage has in the variant named `precision`.
+
+    INT8 and INT4 are of weights alone, and of the decoder, whose weights are most of the model's.
+    All else is then as in the last float precision `among` those that are exported, fp32 without.
+    """
+    if precision in FLOATS or stage.role == "decoder":
+        return precision
+    floats = [each for each in among if each in FLOATS]
+    return floats[-1] if floats else "fp32"
+
+
+def forms(stage: Stage, among: Sequence[Precision]) -> tuple[Precision, ...]:
+    """Return every precision that a stage needs, each once."""
+    return tuple(dict.fromkeys(form(stage, precision, among) for precision in among))
+
+
+def variants(stages: Sequence[Stage], among: Sequence[Precision]) -> tuple[Variant, ...]:
+    """Return a variant for each precision, named as it."""
+    return tuple(
+        Variant(
+            name=precision,
+            precisions={stage.name: form(stage, precision, among) for stage in stages},
+        )
+        for precision in among
+    )
+
+
+def preferred(among: Sequence[Precision]) -> dict[str, str]:
+    """Return the variant that each device takes when none is asked for."""
+    return {"cpu": next(each for each in PREFERRED if each in among)}
+
+
+def expected_bytes(stages: Sequence[Stage], among: Sequence[Precision]) -> int:
+    """Estimate what the graphs take on disk, from above."""
+    return sum(
+        int(sum(each.numel() for each in stage.module.state_dict().values()) * BYTES[precision])
+        for stage in stages
+        for precision in forms(stage, among)
+    )
