@@ -1,6 +1,7 @@
 """The models against the public code's outputs, in PyTorch and as exported graphs."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,13 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgespark.export.models.onellm.config import TOKENIZERS
 from edgespark.runtime.errors import InputError, MissingInput
 from tests.export import small_cases
 from tests.golden.case import read
 from tests.golden.compare import KINDS, compare
+from tests.golden.onellm import Reader
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT.parent / "shared" / "golden"
+FULL_SIZE = [f"onellm/{modality}" for modality in TOKENIZERS]  # each of 620 M parameters
+MODELS = ("lynx", "onellm", "onellm_small", "pointbert", "staeformer", "tutr", "tabformer")
 LIMIT = 1e-4
 
 
@@ -23,7 +28,7 @@ def cases() -> list[str]:
     """Return every case of these models that there is, and those that are only spoken of."""
     there = {
         path.parent.relative_to(GOLDEN).as_posix()
-        for name in ("lynx", "pointbert", "staeformer", "tutr", "tabformer")
+        for name in MODELS
         for path in (GOLDEN / name).rglob("spec.json")
     }
     return sorted(there | KINDS.keys())
@@ -33,6 +38,8 @@ def cases() -> list[str]:
 def test_module_and_graph_equal_the_public_code(name: str) -> None:
     if not (GOLDEN / name / "spec.json").is_file():
         pytest.skip(f"no golden case at ../shared/golden/{name}")
+    if name in FULL_SIZE and "EDGESPARK_FULL_SIZE" not in os.environ:
+        pytest.skip("of the real size, and slow: set EDGESPARK_FULL_SIZE to run it")
     found = compare(GOLDEN / name)
     assert found.told["torch_error"] <= LIMIT
     assert found.told["onnx_error"] <= LIMIT
@@ -125,6 +132,23 @@ def test_a_case_without_its_generator_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "weights.py").unlink()
     with pytest.raises(MissingInput, match=r"weights\.py"):
         compare(folder)
+
+
+def test_an_entry_of_onellm_without_a_modality_is_an_error(tmp_path: Path) -> None:
+    folder = small_cases.table(tmp_path)
+    config: dict[str, float] = {"dim": 8, "n_layers": 1, "n_heads": 1, "vocab_size": 9}
+    config |= {"multiple_of": 4, "norm_eps": 1e-5, "max_seq_len": 8}
+    change(folder, case="speech", entry="Transformer.encode_image(x, modal='speech')")
+    change(folder, config=config)
+    np.savez(folder / "outputs.npz", tokens=np.zeros(1, np.float32))
+    with pytest.raises(InputError, match=r"names no modality.* image, video"):
+        compare(folder)
+
+
+def test_a_tensor_that_no_part_of_onellm_asks_for_is_named(tmp_path: Path) -> None:
+    reader = Reader(case=read(small_cases.table(tmp_path)))
+    with pytest.raises(InputError, match=r"no part of the model has tab_embeddings\."):
+        reader.finish()
 
 
 def change(folder: Path, **parts: object) -> None:

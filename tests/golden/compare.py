@@ -1,5 +1,6 @@
 """Compare a case's model, run both ways, with what the reference gave."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from edgespark.export.models.onellm.config import TOKENIZERS
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.verify import distance
-from tests.golden import decoder, encoders, lynx
+from tests.golden import decoder, encoders, lynx, onellm, onellm_llm
 from tests.golden.case import Arrays, Case, read
 from tests.golden.launch import Launch, in_onnx, in_torch
 
@@ -23,6 +25,7 @@ class Kind:
     make: Callable[[Case, Launch], Arrays]
 
 
+ONELLM = Kind(entry="Transformer.encode_image", main="tokens", make=onellm.encoder)
 KINDS = {
     "lynx/vision": Kind(entry="VisionTransformer", main="tokens_rows", make=lynx.vision),
     "lynx/bridge": Kind(entry="PerceiverResampler", main="v2t_feats", make=lynx.bridge),
@@ -32,6 +35,11 @@ KINDS = {
     "staeformer": Kind(entry="STAEformer", main="forecast", make=encoders.staeformer),
     "tutr": Kind(entry="TrajectoryModel", main="pred_trajs", make=encoders.tutr),
     "tabformer": Kind(entry="TabFormerEmbeddings", main="row_embeddings", make=encoders.tabformer),
+    "onellm/llm": Kind(
+        entry="Transformer.forward_inference", main="corrected_logits", make=onellm_llm.llm
+    ),
+    **{f"onellm/{modality}": ONELLM for modality in TOKENIZERS},
+    **{f"onellm_small/{modality}": ONELLM for modality in TOKENIZERS if modality != "fmri"},
 }
 
 
@@ -63,9 +71,9 @@ class Comparison:
 
 def kind(case: Case) -> Kind:
     """Find the model that the spec names, by its case or its entry point; InputError if none."""
-    entry = str(case.spec.get("entry", "")).partition(".")[0]
-    entries = {each.entry: each for each in KINDS.values()}
-    found = KINDS.get(case.name) or entries.get(entry)
+    entry = str(case.spec.get("entry", ""))
+    entered = (each for each in KINDS.values() if re.match(rf"{re.escape(each.entry)}\b", entry))
+    found = KINDS.get(case.name) or next(entered, None)
     if found is None:
         raise InputError(
             f"case {case.name!r} (entry {entry!r}): no such kind; there are {', '.join(KINDS)}"

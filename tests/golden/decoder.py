@@ -139,6 +139,12 @@ def _chain(case: Case, launch: Launch) -> Chain:
     )
     model = LlamaDecoder(size)
     case.fill({"LLM.": model})
+    return launched(model, launch)
+
+
+def launched(model: LlamaDecoder, launch: Launch) -> Chain:
+    """Launch a decoder, and its embedding table."""
+    size = model.config
     return Chain(size=size, embed=launch(_embedder(model)), decode=launch(_decoder(model, size)))
 
 

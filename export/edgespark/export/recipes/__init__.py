@@ -13,6 +13,7 @@ RECIPES = {
     "allspark-tiny": "edgespark.export.recipes.allspark",
     "allspark-base": "edgespark.export.recipes.base",
     "allspark-7b": "edgespark.export.recipes.lynx",
+    "onellm-7b": "edgespark.export.recipes.onellm",
 }
 SUFFIX = ".py"
 

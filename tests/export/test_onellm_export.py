@@ -1,0 +1,186 @@
+"""OneLLM from a checkpoint to answers: parts that are shared, weights that are streamed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgespark.export import build
+from edgespark.export.exporter import export
+from edgespark.export.models.onellm.sources import filled
+from edgespark.export.recipes import recipe
+from edgespark.export.recipes.onellm_routes import TEMPLATE
+from edgespark.runtime import InputError, MissingInput, Spark, UnknownModality, UsageError, load
+from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.errors import CheckError
+from edgespark.runtime.manifest import Generation
+from edgespark.runtime.prepared import Prepared
+from tests.export.onellm_on_disk import MODALITIES, SMALL, blueprint, checkpoint, tensors
+
+INPUTS = {
+    "image": Prepared(arrays={"pixels": np.zeros((1, 3, 224, 224), np.float32)}),
+    "imu": Prepared(arrays={"signal": np.ones((1, 6, 400), np.float32)}),
+}
+QUESTION = "What is it?"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    folder = tmp_path_factory.mktemp("onellm")
+    made = blueprint(folder / "checkpoint")
+    return export(made, folder / "bundle", replace=False, precisions=("fp32", "int8", "int4"))
+
+
+@pytest.fixture(scope="module")
+def spark(bundle: Bundle) -> Spark:
+    return load(bundle.root, precision="fp32")
+
+
+def test_nothing_is_left_beside_the_bundle(bundle: Bundle) -> None:
+    assert {each.name for each in bundle.root.parent.iterdir()} == {"bundle", "checkpoint"}
+    assert bundle.problems() == []
+
+
+def test_the_trunk_and_the_experts_are_stored_once(bundle: Bundle) -> None:
+    names = [part.name for part in bundle.manifest.parts]
+    own = [f"{kind}_{each}" for each in MODALITIES for kind in ("encoder", "projection", "bridge")]
+    assert sorted(names) == sorted([*own, "trunk", "experts", "embedder", "decoder"])
+    for route in bundle.manifest.routes:
+        targets = [wire.target.partition(".")[0] for wire in route.wires]
+        assert targets[1::2] == ["trunk", "experts"]
+
+
+def test_only_the_decoder_has_integers(bundle: Bundle) -> None:
+    found = {
+        part.name: [graph.precision for graph in part.graphs] for part in bundle.manifest.parts
+    }
+    assert found.pop("decoder") == ["fp32", "int8", "int4"]
+    assert set(map(tuple, found.values())) == {("fp32",)}
+
+
+def test_narrower_weights_are_smaller_and_further_from_pytorch(bundle: Bundle) -> None:
+    graphs = bundle.manifest.part("decoder").graphs
+    sizes = [graph.data[0].bytes for graph in graphs]
+    assert sizes[0] > 3 * sizes[1] > 3 * sizes[2]
+    errors = [each.error for each in bundle.manifest.evidence.parity if each.part == "decoder"]
+    assert errors[0] < 1e-5 < errors[1] < errors[2]
+
+
+@pytest.mark.parametrize("modalities", [("image",), ("imu",), ("imu", "image")])
+def test_the_runtime_answers_as_pytorch_does(modalities: tuple[str, ...], spark: Spark) -> None:
+    given = {name: INPUTS[name] for name in modalities}
+    spark.generate(QUESTION, max_tokens=5, temperature=0.0, **given)
+    assert spark.stats.prompt_tokens == 1 + 32 * len(given) + len(TEMPLATE) - 8 + len(QUESTION)
+    wanted = [_tokens(name) for name in modalities]
+    np.testing.assert_allclose(spark.embed(**given), np.concatenate(wanted), atol=2e-4)
+
+
+@torch.no_grad()
+def _tokens(modality: str) -> np.ndarray:  # type: ignore[type-arg] # float32 [32, width]
+    read = {name.removeprefix("llma."): each for name, each in tensors().items()}.__getitem__
+    (x,) = (torch.from_numpy(each) for each in INPUTS[modality].arrays.values())
+    for part in ("tokenizer.{}", "trunk", "projection.{}", "experts", "bridge.{}"):
+        x = filled(SMALL, part.format(modality), read)(x)
+    return np.asarray(x[0].numpy())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "int4"])
+def test_every_variant_answers_the_same_each_time(precision: str, bundle: Bundle) -> None:
+    first, second = (
+        load(bundle.root, precision=precision).generate(QUESTION, image=INPUTS["image"])
+        for _ in range(2)
+    )
+    assert first == second
+
+
+def test_the_released_decoding_is_another(spark: Spark) -> None:
+    right, released = (
+        spark.generate(QUESTION, max_tokens=20, temperature=0, decoding=name, **INPUTS)
+        for name in (None, "released")
+    )
+    assert right != released
+
+
+def test_what_the_released_code_does_is_the_default(bundle: Bundle) -> None:
+    language = bundle.manifest.language
+    assert language.generation == Generation(max_tokens=128, temperature=0.1, top_p=0.75)
+    assert language.stop == ("###",)
+    assert language.decodings == {"released": 2}
+
+
+def test_one_modality_alone_is_exported_alone(tmp_path: Path) -> None:
+    made = export(blueprint(tmp_path / "c", ("imu",)), tmp_path / "b", replace=False)
+    assert [route.modality for route in made.manifest.routes] == ["imu"]
+    assert made.manifest.preferred == {"cpu": "fp16"}
+    spark = load(made.root)
+    assert spark.embed(imu=INPUTS["imu"]).shape == (32, 128)
+
+
+def test_a_checkpoint_of_another_model_is_told_tensor_by_tensor(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    state = torch.load(path, weights_only=True)
+    state["llma.norm.gain"] = state.pop("llma.norm.weight")
+    state["llma.output.weight"] = state["llma.output.weight"][:5].clone()
+    torch.save(state, path)
+    with pytest.raises(InputError) as caught:
+        recipe_of(path)
+    for told in ("norm.weight", "norm.gain", "output.weight: expected [512, 128], got [5, 128]"):
+        assert told in str(caught.value)
+
+
+def recipe_of(path: Path, *modalities: str) -> object:
+    from edgespark.export.recipes.onellm import onellm_blueprint
+
+    return onellm_blueprint(SMALL, path, modalities)
+
+
+def test_a_checkpoint_without_its_tokenizer_is_told(tmp_path: Path) -> None:
+    path = checkpoint(tmp_path)
+    (tmp_path / "tokenizer.json").unlink()
+    with pytest.raises(MissingInput, match="tokenizer"):
+        recipe_of(path)
+
+
+def test_an_unknown_modality_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(UnknownModality, match="no smell; it has: image, rgbd, imu"):
+        recipe_of(checkpoint(tmp_path), "smell")
+
+
+def test_no_checkpoint_is_wrong_use() -> None:
+    with pytest.raises(UsageError, match="give --checkpoint"):
+        recipe("onellm-7b").blueprint("onellm-7b", None, ())
+
+
+def test_a_layer_that_is_too_far_off_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "LIMITS", {"fp32": 1e-4, "int4": 1e-3})
+    made = blueprint(tmp_path / "c", ("imu",))
+    with pytest.raises(CheckError, match=r"decoder: layer \d of the int4 graph differs"):
+        export(made, tmp_path / "b", replace=False, precisions=("int4",))
+    assert not (tmp_path / "b").exists()
+
+
+def test_an_interrupted_export_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = blueprint(tmp_path / "c", ("imu",))
+    stored = []
+
+    def counted(*arguments: object, **named: object) -> object:
+        if len(stored) == 3:
+            raise KeyboardInterrupt
+        stored.append(arguments[3])
+        return store(*arguments, **named)  # type: ignore[arg-type]
+
+    store = build.store
+    monkeypatch.setattr(build, "store", counted)
+    with pytest.raises(KeyboardInterrupt):
+        export(made, tmp_path / "b", replace=False, precisions=("fp32",))
+    assert not (tmp_path / "b").exists()
+    first, stored[:] = list(stored), []
+    monkeypatch.setattr(build, "store", lambda *a, **n: (stored.append(a[3]), store(*a, **n))[1])
+    export(made, tmp_path / "b", replace=False, precisions=("fp32",))
+    assert len(first) == 3
+    assert not set(first) & set(stored)
