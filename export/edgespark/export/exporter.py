@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edgespark.calibration.arrays import npz
 from edgespark.export.blueprint import Blueprint
+from edgespark.export.blueprint_types import check_types
 from edgespark.export.pack import Draft, pack
 from edgespark.export.stage import Stage
 from edgespark.export.trace import LIMIT, compare, graph_of
@@ -28,9 +29,11 @@ MADE_WITH = ("edgespark", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 def export(blueprint: Blueprint, out: Path, *, replace: bool) -> Bundle:
     """Write the blueprint as a bundle at `out` and open it.
 
-    Raises OutputError where nothing can, or must, be written there; CheckError where a graph is
-    further from its module than LIMIT. Whatever happens, `out` is the old bundle or the new one.
+    Raises InputError for a blueprint of other things than a Blueprint holds, OutputError where
+    nothing can, or must, be written there; CheckError where a graph is further from its module than
+    LIMIT. Whatever happens, `out` is the old bundle or the new one.
     """
+    check_types(blueprint)
     with pack(out, replace=replace) as draft:
         with track(blueprint.stages, "export", len(blueprint.stages)) as stages:
             made = [_part(stage, draft) for stage in stages]
