@@ -54,7 +54,7 @@ train: .venv/ready
 .venv/ready: pyproject.toml
 	$(call python,$(PYTHON),python3.11 or later) -m venv .venv
 	$(BIN)/python $(PIP) torch==2.13.0
-	$(BIN)/python $(PIP) --editable ".[geo,media,tables,graphs,export,dev]"
+	$(BIN)/python $(PIP) --editable ".[geo,media,tables,export,dev]"
 	touch $@
 
 .venv-base/ready: pyproject.toml

@@ -127,8 +127,15 @@ def test_a_band_that_stands_for_two_of_the_models_is_told() -> None:
         assert chosen(record, [""] * 3, [490, 665, 865]) == (1, 2, 3, 3)
 
 
-def test_wavelengths_are_not_looked_at_where_one_side_lacks_some() -> None:
-    assert chosen(waves(450, 550), ["", ""], [900, None]) == (1, 2)
+@pytest.mark.parametrize("lengths", [[900, None], [None, float("nan")], [float("nan")] * 2])
+def test_wavelengths_that_lack_or_cannot_be_read_are_told(lengths: list[float | None]) -> None:
+    with pytest.raises(InputError, match=r"none that can be read of its bands .*2: choose"):
+        chosen(waves(450, 550), ["", ""], lengths)
+    assert chosen(waves(450, 550), ["", ""], [None, None]) == (1, 2)
+    assert chosen(named("a", "b"), ["", ""], lengths) == (1, 2)
+
+
+def test_wavelengths_are_not_looked_at_where_the_model_lacks_some() -> None:
     assert chosen(named("a", "b"), ["", ""], [900, 950]) == (1, 2)
     mixed = imagery(bands=(band("a", wavelength=400.0), band("b")))
     assert chosen(mixed, ["", ""], [900, 950]) == (1, 2)

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from edgespark.runtime.cli import main
+from edgespark.runtime.held_out import INPUTS
 from edgespark.runtime.manifest import Head, Metric, Samples
+from edgespark.runtime.preprocessing import Table, Text
 from tests.runtime.on_disk import npz, write
 from tests.runtime.stand_in import StandIn, file
 
@@ -31,6 +33,8 @@ HONEST: dict[str, Any] = {
         ({"question": np.array(["what?", " "])}, "sample 1 of rgb: the prompt is empty"),
         ({"question": np.array(["a" * 99, "b"])}, "sample 0 of rgb: prompt and inputs take"),
         ({"input": np.ones((2, 3, 4, 4))}, "sample 0 of rgb: rgb: array (3, 4, 4): holds float64"),
+        ({"input": np.array(["/etc/a.tif", "b.npy"])}, "'input' holds <U10; expected numbers"),
+        ({"input": np.array([b"/etc/a.tif", b"b"])}, "'input' holds |S10; expected numbers"),
         ({"input": np.ones(2, np.float32)}, "sample 0 of rgb: rgb: array (): has shape ()"),
     ],
 )
@@ -46,6 +50,22 @@ def test_samples_that_no_call_could_take_are_a_broken_bundle(
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("kind", "array", "said"),
+    [
+        (Table, np.array(["a.csv", "b.csv"]), "is <U5 [2]; expected cells [n, rows, columns]"),
+        (Table, np.array([["a.csv"], ["b"]]), "is <U5 [2, 1]; expected cells"),
+        (Table, np.array([[["1", "x"]], [["2", "y"]]]), ""),
+        (Text, np.array([["a"], ["b"]]), "does not hold one value per sample"),
+        (Text, np.array(["a", "@/etc/passwd"]), ""),
+    ],
+)
+def test_cells_and_texts_are_text_and_name_no_file(kind: type, array: Any, said: str) -> None:  # noqa: ANN401 cases
+    problems = list(INPUTS[kind]("input", array, None))
+    assert len(problems) == bool(said)
+    assert all(said in problem for problem in problems)
 
 
 IMAGES = np.random.default_rng(2).normal(size=(3, 2, 4, 4)).astype(np.float32)

@@ -25,7 +25,7 @@ WANTED = [
 ]
 
 SAID = {
-    "after_a_quote.csv": "cannot be read as a table: .* expected after",
+    "after_a_quote.csv": "line 2: cannot be read as CSV: .* expected after",
     "all_missing.csv": "every cell is missing",
     "binary.tsv": "is not UTF-8: invalid start byte; save it as UTF-8",
     "blank_lines.csv": "is empty; expected a first line with the names",
@@ -34,7 +34,7 @@ SAID = {
     "column_lacks.csv": r"no column 'height' \(did you mean 'hight'\?\), 'plots'; there are: 'hi",
     "comma_for_point.csv": r"row 1 \(counted from 0\), column 'height': .* got '1,5'",
     "commas.tsv": "seems to be separated by commas; expected tabs",
-    "cut_in_a_quote.csv": "cannot be read as a table: unexpected end of data",
+    "cut_in_a_quote.csv": "line .: cannot be read as CSV: unexpected end of data",
     "cut_off.parquet": "cannot be read as Parquet",
     "empty.csv": "is empty; expected a first line with the names",
     "empty.parquet": "cannot be read as Parquet",
@@ -142,7 +142,9 @@ def test_what_is_no_path_is_refused(path: str) -> None:
 
 def test_a_line_without_end_is_not_read_whole(path: Path) -> None:
     path.write_text("a" * (1 << 21))
-    with pytest.raises(InputError, match="line 1 has more than 1048576 letters"):
+    with pytest.raises(
+        InputError, match="line 1: a row has more than 1048576 letters; is a quote open"
+    ):
         made(path)
 
 
@@ -237,7 +239,9 @@ def test_categories_may_be_a_dictionary(path: Path) -> None:
 
 def test_nested_columns_are_refused(path: Path) -> None:
     file = _written(path, {"height": [1], "soil": [{"top": "clay"}], "plots": [1]})
-    with pytest.raises(InputError, match="'soil': expected text or a number, got dict"):
+    with pytest.raises(
+        InputError, match="'soil' holds struct<top: string>; expected text or numbers"
+    ):
         made(file)
 
 

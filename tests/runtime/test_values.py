@@ -7,7 +7,7 @@ import pytest
 
 from edgespark.runtime.arrays import array_from_value, unmasked
 from edgespark.runtime.errors import InputError, MissingInput
-from edgespark.runtime.markup import refuse_doctype
+from edgespark.runtime.markup import Part, parts
 from edgespark.runtime.paths import by_suffix, check_path
 from edgespark.runtime.wording import listed
 
@@ -53,15 +53,27 @@ def test_a_document_type_is_refused_in_any_encoding(tmp_path: Path, encoding: st
     path, head = tmp_path / "a.xml", f'<?xml version="1.0" encoding="{encoding}"?>{" " * 5000}'
     path.write_bytes(f'{head}<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>'.encode(encoding))
     with pytest.raises(InputError, match=r"a\.xml: declares a document type"):
-        refuse_doctype(path)
+        list(parts(path, "GPX"))
     path.write_bytes(f"{head}<a>{'<b/>' * 9}<!DOCTYPE a></a>".encode(encoding))
-    refuse_doctype(path)  # what follows the root is left to who reads it
+    with pytest.raises(InputError, match=r"a\.xml: cannot be read as GPX"):
+        list(parts(path, "GPX"))
 
 
 @pytest.mark.parametrize("content", [b"", b"no XML", b'<?xml version="1.0" encoding="big5"?><a/>'])
-def test_what_is_no_xml_is_left_to_who_reads_it(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_xml_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.xml").write_bytes(content)
-    refuse_doctype(tmp_path / "a.xml")
+    with pytest.raises(InputError, match=r"a\.xml: cannot be read as GPX"):
+        list(parts(tmp_path / "a.xml", "GPX"))
+
+
+def test_elements_are_told_with_what_is_around_them(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text('<a b="1">x<g:c>y&lt;</g:c>z</a>')
+    assert list(parts(tmp_path / "a.xml", "GPX")) == [
+        Part(ends=False, name="a", inside="", attributes={"b": "1"}),
+        Part(ends=False, name="c", inside="a", attributes={}),
+        Part(ends=True, name="c", inside="a", attributes={}, text="y<"),
+        Part(ends=True, name="a", inside="", attributes={"b": "1"}, text="z"),
+    ]
 
 
 def test_of_many_names_the_first_are_listed() -> None:

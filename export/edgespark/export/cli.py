@@ -1,5 +1,6 @@
 """The command `export-engines`: from a recipe's name to a bundle on disk."""
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 
 from edgespark.export.exporter import export
@@ -18,10 +19,8 @@ def parser() -> Parser:
         metavar="RECIPE",
         help=f"one of: {', '.join(RECIPES)}; or a .py file that defines blueprint()",
     )
-    made.add_argument("--out", type=Path, required=True, help="folder of the bundle to be")
-    made.add_argument(
-        "--checkpoint", type=Path, help="weights: a file or a folder"
-    )
+    made.add_argument("--out", type=_path, required=True, help="folder of the bundle to be")
+    made.add_argument("--checkpoint", type=_path, help="weights: a file or a folder")
     made.add_argument("--parts", help="modalities to export, as in rgb,msi (default: all)")
     made.add_argument(
         "--precision",
@@ -30,6 +29,12 @@ def parser() -> Parser:
     made.add_argument("--replace", action="store_true", help="replace the bundle that is there")
     made.add_argument("--json", action="store_true", help="print one JSON document on stdout")
     return made
+
+
+def _path(text: str) -> Path:
+    if not text:  # pathlib takes it for the current folder
+        raise ArgumentTypeError("is empty; expected a path")
+    return Path(text)
 
 
 def main(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgespark.calibration.arrays import npz
 from edgespark.export.blueprint import Blueprint
+from edgespark.export.blueprint_types import check_types
 from edgespark.export.build import build
 from edgespark.export.kept import Kept, check_room, keep
 from edgespark.export.pack import Draft, pack
@@ -31,11 +32,13 @@ def export(
 ) -> Bundle:
     """Write the blueprint as a bundle at `out`, a variant per precision, and open it.
 
-    Without `precisions` it has the blueprint's own. Raises OutputError where nothing can, or must,
-    be written there, or the disk is too small; CheckError where a graph is further from its module
-    than its precision allows. Whatever happens, `out` is the old bundle or the new one; what a
-    large export has finished is kept beside it, and the next begins with that.
+    Without `precisions` it has the blueprint's own. Raises InputError for a blueprint of other
+    things than a Blueprint holds; OutputError where nothing can, or must, be written there, or the
+    disk is too small; CheckError where a graph is further from its module than its precision
+    allows. Whatever happens, `out` is the old bundle or the new one; what a large export has
+    finished is kept beside it, and the next begins with that.
     """
+    check_types(blueprint)
     among = precisions or blueprint.precisions
     with ExitStack() as stack:
         draft = stack.enter_context(pack(out, replace=replace))

@@ -19,6 +19,7 @@ from edgespark.export.models.config import AllSparkConfig, Transformer
 from edgespark.export.models.llama import rotations
 from edgespark.export.models.positions import resized_positions
 from edgespark.runtime.errors import InputError, MissingInput
+from edgespark.runtime.paths import checked_file
 
 WRAPPER = "model."  # what some trainers put before every name
 NAMES = {  # the beginnings of our names, and of Lynx's
@@ -62,14 +63,15 @@ def lynx_model(config: AllSparkConfig, folder: Path) -> AllSpark:
 def lynx_tensors(folder: Path) -> Tensors:
     """Read all weight files of a folder, without what is computed; names as Lynx's code has them.
 
-    InputError where a file is broken, holds more than tensors, or a tensor stands twice.
+    InputError where a file is broken, is none (a pipe would never end), or holds more than tensors,
+    or where a tensor stands twice.
     """
     paths = sorted(path for path in _listed(folder) if path.suffix in READERS)
     if not paths:
         raise MissingInput(f"checkpoint {folder}: no weights, that is no {', '.join(READERS)} file")
     found: Tensors = {}
     for path in paths:
-        for name, tensor in READERS[path.suffix](path):
+        for name, tensor in READERS[path.suffix](checked_file(path)):
             plain = name.removeprefix(WRAPPER)
             if plain in found:
                 raise InputError(f"{path}: tensor {plain!r} stands twice in the checkpoint")

@@ -1,11 +1,9 @@
 """Arrays in memory and in .npy files, and such arrays as grids."""
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tokenize import TokenError
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +11,11 @@ from numpy.typing import NDArray
 from edgespark.runtime.bands import chosen_bands
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.grid import Grid, Piece, Raster, Window, chosen_nodata, chosen_window
-from edgespark.runtime.paths import checked_file
+from edgespark.runtime.npy import NpyFile, npy_file
 from edgespark.runtime.preprocessing import Imagery
 from edgespark.runtime.units import checked_dtype, chosen_unit
 
 RANK = 3
-BROKEN = (OSError, ValueError, TypeError, OverflowError, MemoryError, SyntaxError, TokenError)
-"""What numpy raises for the header of a file that is broken: it reads it as Python."""
-
-LONGEST_REASON = 120
-"""Letters; numpy quotes a broken header, which may be long."""
 
 
 def grid_from_array(
@@ -73,12 +66,12 @@ def _reader(
 
 
 def array_from_value(value: object, expected: str) -> NDArray[Any]:
-    """Return the numpy array of a value that has one, a numpy.ma.MaskedArray as it is.
+    """Return the numpy array of a value that has one, a masked array or an NpyFile as it is.
 
     InputError where there is none; `expected` says what was.
     """
-    if isinstance(value, np.ma.MaskedArray):
-        return value
+    if isinstance(value, np.ma.MaskedArray | NpyFile):
+        return cast("NDArray[Any]", value)
     if not hasattr(value, "__array__"):
         raise InputError(f"expected {expected}, got {type(value).__name__}")
     try:
@@ -96,19 +89,14 @@ def unmasked(array: NDArray[Any]) -> NDArray[Any]:
 
 @contextmanager
 def open_npy(raster: Raster, record: Imagery) -> Iterator[Grid]:
-    """Map a .npy file into memory, as `mapped_npy` does."""
+    """Open a .npy file, as `mapped_npy` does."""
     yield grid_from_array(mapped_npy(raster.path), raster, record)
 
 
 def mapped_npy(name: str | Path) -> NDArray[Any]:
-    """Map a .npy file into memory; pickled objects are refused. Raises InputError."""
-    path = checked_file(name)
-    try:
-        with warnings.catch_warnings():  # numpy warns of headers that Python 2 wrote
-            warnings.simplefilter("ignore")
-            return np.lib.format.open_memmap(path, mode="r")
-    except BROKEN as error:
-        reason = str(error).partition("\n")[0][:LONGEST_REASON]
-        raise InputError(
-            f"{path}: is no .npy file of numbers that can be read: {reason}"
-        ) from error
+    """Return what stands for the array of a .npy file: an NpyFile. Raises InputError.
+
+    It has the shape and the type of an array, and is read where it is indexed: of a file that does
+    not fit the memory, a part still does. Pickled objects are refused.
+    """
+    return cast("NDArray[Any]", npy_file(name))

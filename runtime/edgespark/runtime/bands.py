@@ -2,7 +2,9 @@
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from math import isnan
 
 import numpy as np
 
@@ -29,11 +31,12 @@ def chosen_bands(
 ) -> tuple[int, ...]:
     """Return the numbers, from 1, of the bands to read; InputError where they do not fit.
 
-    `names` and `wavelengths`, in nanometres, are the file's; bands called "alpha" are masks, and
-    taken only where asked for. The caller's `bands` come first; then names, where all of the
-    record's are the file's too (B01 is B1 and Band 1); then wavelengths, where all bands of both
-    have one: the nearest, within half the median spacing of the record's bands and SHARE of the
-    wavelength; then the file's own order, with a warning where names speak against it.
+    `names` and `wavelengths`, in nanometres (None where it tells none, NaN where none that can be
+    read), are the file's; bands called "alpha" are masks, and taken only where asked for. The
+    caller's `bands` come first; then names, where all of the record's are the file's too (B01 is B1
+    and Band 1); then wavelengths, where all of the record's bands have one, and any of the file's:
+    the nearest, within half the median spacing of the record's bands and SHARE of the wavelength;
+    then the file's own order, with a warning where names speak against it.
     """
     own = [i for i, name in enumerate(names, 1) if name != "alpha"]
     bands = raster.bands or _by_name(names, own, record)
@@ -79,20 +82,21 @@ def _by_name(names: Sequence[str], own: Sequence[int], record: Imagery) -> tuple
 def _places(names: Sequence[str], own: Sequence[int]) -> dict[str, int]:
     """Return the numbers of the bands by name; none where the names only count, or repeat."""
     plain = [normal_name(names[i - 1]) for i in own]
+    times = Counter(plain)
     counts = all(re.fullmatch(r"band\s*\d+", names[i - 1].lower()) for i in own)
     if counts and plain == [f"b{i}" for i in range(1, len(plain) + 1)]:
         return {}
-    return {name: i for name, i in zip(plain, own, strict=True) if name and plain.count(name) == 1}
+    return {name: i for name, i in zip(plain, own, strict=True) if name and times[name] == 1}
 
 
 def _by_wavelength(
     raster: Raster, wavelengths: Sequence[float | None], own: Sequence[int], record: Imagery
 ) -> tuple[int, ...] | None:
-    lengths = {i: wavelengths[i - 1] for i in own} if wavelengths else {}
-    known = {i: length for i, length in lengths.items() if length is not None}
+    known = _known(wavelengths, own)
     wanted = [band.wavelength for band in record.bands if band.wavelength is not None]
-    if not known or len(known) < len(own) or len(wanted) < len(record.bands):
+    if not known or len(wanted) < len(record.bands):
         return None
+    _check_known(raster, known, own)
     steps = [b - a for a, b in zip(sorted(wanted), sorted(wanted)[1:], strict=False)]
     half = float(np.median(steps)) / 2 if steps else float("inf")
     taken = []
@@ -108,6 +112,22 @@ def _by_wavelength(
         taken.append(number)
     _warn_of_shared(raster, record, taken)
     return tuple(taken)
+
+
+def _known(wavelengths: Sequence[float | None], own: Sequence[int]) -> dict[int, float]:
+    """Return what the file tells of its bands' wavelengths, by number; NaN cannot be read."""
+    lengths = {i: wavelengths[i - 1] for i in own} if wavelengths else {}
+    return {i: length for i, length in lengths.items() if length is not None}
+
+
+def _check_known(raster: Raster, known: Mapping[int, float], own: Sequence[int]) -> None:
+    """Refuse a file that tells some wavelengths: its order may be any, and would not be told."""
+    lacking = [str(i) for i in own if isnan(known.get(i, float("nan")))]
+    if lacking:
+        raise InputError(
+            f"{raster.path}: tells wavelengths, but none that can be read of its bands "
+            f"{listed(lacking)}: choose those that the model takes with bands=, in its order"
+        )
 
 
 def _warn_of_shared(raster: Raster, record: Imagery, taken: Sequence[int]) -> None:

@@ -101,6 +101,8 @@ def bytes_from_manifest(made: Manifest) -> bytes:
 
 
 def _folder(path: str | Path) -> Path:
+    if not str(path):  # pathlib takes it for the current folder
+        raise MissingInput("the path of the bundle is empty; expected its folder")
     try:
         root = Path(path).resolve(strict=True)
         if root.is_dir():

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from reprlib import repr as shortened
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from edgespark.runtime.paths import checked_file
 
 SUFFIXES = ("", ".dat", ".img", ".bsq", ".bil", ".bip", ".raw", ".bin")
 HEADERS = (".hdr", ".HDR")
+MOST_DIGITS = 18
+"""Of an offset in 64 bits; Python reads at most 4300."""
 
 
 def data_file(given: str | Path) -> Path:
@@ -45,9 +48,12 @@ def check_size(path: Path, header: Mapping[str, str], shape: Sequence[int], dtyp
     """Refuse a data file that is shorter than its header says; GDAL would read zeros there."""
     if header.get("file_compression", "0").strip() not in ("", "0"):
         return
-    start = header.get("header_offset", "0").strip()
-    if not start.isdecimal():
-        raise InputError(f"{path}: its header says header offset = {start!r}, which is none")
+    text = header.get("header_offset", "0").strip()
+    start = text.lstrip("0") or text[-1:]
+    if not start.isdecimal() or len(start) > MOST_DIGITS:
+        raise InputError(
+            f"{path}: its header says header offset = {shortened(text)}, which is none"
+        )
     needed = int(start) + math.prod(shape) * np.dtype(dtype).itemsize
     size = path.stat().st_size
     if size < needed:
@@ -72,7 +78,8 @@ def declared_scale(raster: Raster, header: Mapping[str, str]) -> float:
         factor = 0.0
     if not factor > 0 or not math.isfinite(factor):
         raise InputError(
-            f"{raster.path}: its header says reflectance scale factor = {text!r}, which is none"
+            f"{raster.path}: its header says reflectance scale factor = {shortened(text)}, "
+            "which is none"
         )
     return 1 / factor
 

@@ -23,6 +23,8 @@ Piece: TypeAlias = tuple[NDArray[Any], NDArray[np.bool_] | None]
 """Samples [bands, rows, columns]; and which are valid, [bands or 1, rows, columns] (None: all)."""
 
 WINDOW_SIZE = 4
+MOST = 1e15
+"""No unit is so many times another, and no zero lies so far off; samples times it stay finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,9 @@ class Raster:
     value that the file declares (NaN is one); its masks and alpha still hold. `overviews` allows
     reading the file's reduced copies, made with whatever resampling their maker chose. `scale` and
     `offset` say how samples become the model's unit, x * scale + offset, whatever the file and the
-    model say (one alone: 1 and 0 for the other). `linear` says that samples are power, which
-    becomes decibels; zeros and less are then not valid. Raises InputError where a value cannot be
-    one for any file.
+    model say (one alone: 1 and 0 for the other), each within 1e15. `linear` says that samples are
+    power, which becomes decibels; zeros and less are then not valid. Raises InputError where a
+    value cannot be one for any file.
     """
 
     path: str | Path
@@ -63,11 +65,7 @@ class Raster:
             raise InputError(f"window {self.window} is empty: width and height must be 1 or more")
         if self.nodata is not None and not is_number(self.nodata):
             raise InputError(f"nodata must be a number, got {shortened(self.nodata)}")
-        for name, value in (("scale", self.scale), ("offset", self.offset)):
-            if value is not None and not (is_number(value) and math.isfinite(value)):
-                raise InputError(f"{name} must be a number, got {shortened(value)}")
-        if self.scale == 0:
-            raise InputError("scale must be other than 0: all samples would become one value")
+        _check_factors(self.scale, self.offset)
         object.__setattr__(self, "bands", bands)  # plain whole numbers, whatever was given
         object.__setattr__(self, "window", window)
 
@@ -140,6 +138,24 @@ def _can_hold(dtype: np.dtype[Any], value: float) -> bool:
         return True
     limits = np.iinfo(dtype)
     return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
+
+
+def _check_factors(scale: float | None, offset: float | None) -> None:
+    for name, value in (("scale", scale), ("offset", offset)):
+        if value is not None and not (is_number(value) and math.isfinite(value)):
+            raise InputError(f"{name} must be a number, got {shortened(value)}")
+    if scale == 0:
+        raise InputError("scale must be other than 0: all samples would become one value")
+    if not can_be(1 if scale is None else float(scale), float(offset or 0)):
+        raise InputError(
+            f"scale must be from {1 / MOST:g} to {MOST:g}, with either sign, and offset at most "
+            f"{MOST:g}, got scale={scale} and offset={offset}"
+        )
+
+
+def can_be(scale: float, offset: float) -> bool:
+    """Tell whether any two units can differ by that scale and offset."""
+    return 1 / MOST <= abs(scale) <= MOST and abs(offset) <= MOST
 
 
 def _whole(numbers: Sequence[int] | None, name: str) -> tuple[int, ...] | None:

@@ -12,7 +12,15 @@ from typing import Any
 from edgespark.runtime.bands import chosen_bands, nanometres
 from edgespark.runtime.envi import check_size, data_file, declared_scale, told_bad
 from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingExtra
-from edgespark.runtime.grid import Grid, Piece, Raster, Window, chosen_nodata, chosen_window
+from edgespark.runtime.grid import (
+    Grid,
+    Piece,
+    Raster,
+    Window,
+    can_be,
+    chosen_nodata,
+    chosen_window,
+)
 from edgespark.runtime.paths import checked_file
 from edgespark.runtime.preprocessing import Imagery
 from edgespark.runtime.units import PLAIN, checked_dtype, chosen_unit
@@ -55,6 +63,7 @@ def open_envi(raster: Raster, record: Imagery) -> Iterator[Grid]:
 def _opened(path: Path, driver: str, raster: Raster, record: Imagery) -> Iterator[Grid]:
     rasterio = _rasterio()
     with rasterio.Env(**({} if "GDAL_CACHEMAX" in os.environ else {"GDAL_CACHEMAX": CACHE})):
+        _check_name(path)
         with _told(path), warnings.catch_warnings():
             # A raster without a place on the ground is fine: its ground size is then not checked.
             warnings.simplefilter("ignore", rasterio.errors.NotGeoreferencedWarning)
@@ -81,6 +90,16 @@ def _rasterio() -> Any:  # noqa: ANN401 it has no types
         ) from error
 
 
+def _check_name(path: Path) -> None:
+    try:
+        str(path.absolute()).encode()
+    except UnicodeError as error:  # bytes that are no text stand in it as lone surrogates
+        raise InputError(
+            f"{path}: its name, or that of a folder above it, is not UTF-8, as rasterio needs: "
+            "rename it, or read it through a link"
+        ) from error
+
+
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
     """Turn rasterio's errors into one line; the cause, where GDAL gave one, says most.
@@ -90,13 +109,13 @@ def _told(path: Path) -> Iterator[None]:
     errors = _rasterio().errors.RasterioError, import_module("rasterio._err").CPLE_BaseError
     try:
         yield
-    except (*errors, UnicodeDecodeError) as error:  # a broken description is no UTF-8
+    except (*errors, UnicodeError) as error:  # a broken description is no UTF-8
         reason = str(error.__cause__ or error).partition("\n")[0]
         raise InputError(f"{path}: cannot be read as a raster: {reason}") from error
 
 
 def _grid(dataset: Any, raster: Raster, record: Imagery, header: Mapping[str, str]) -> Grid:  # noqa: ANN401 rasterio's
-    bands = chosen_bands(raster, _names(dataset), record, _wavelengths(dataset))
+    bands = chosen_bands(raster, _names(dataset), record, _wavelengths(dataset, header))
     if bad := told_bad(raster, header, bands):
         warnings.warn(bad, EdgesparkWarning, stacklevel=2)
     window = chosen_window(raster, dataset.width, dataset.height)
@@ -132,16 +151,20 @@ def _dtype(dataset: Any, bands: tuple[int, ...], raster: Raster) -> str:  # noqa
     return str(names[0])
 
 
-def _wavelengths(dataset: Any) -> list[float | None]:  # noqa: ANN401 rasterio's
-    """Return the bands' wavelengths in nanometres, where the file tells them."""
-    return [_wavelength(dataset, band) for band in dataset.indexes]
+def _wavelengths(dataset: Any, header: Mapping[str, str]) -> list[float | None]:  # noqa: ANN401 rasterio's
+    """Return the bands' wavelengths in nanometres; NaN where what the file tells is none."""
+    told = header.get("wavelength", "").strip("{} ")  # GDAL may not understand the list
+    return [_wavelength(dataset, band, told or None) for band in dataset.indexes]
 
 
-def _wavelength(dataset: Any, band: int) -> float | None:  # noqa: ANN401 rasterio's
+def _wavelength(dataset: Any, band: int, told: str | None) -> float | None:  # noqa: ANN401 rasterio's
     own = {name.lower(): text for name, text in dataset.tags(band).items()}
-    told = nanometres(own.get("wavelength"), own.get("wavelength_units"))
     # GDAL's own word for it is rounded to nanometres
-    return told or nanometres(dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM"), "um")
+    rounded = dataset.tags(band, ns="IMAGERY").get("CENTRAL_WAVELENGTH_UM")
+    length = nanometres(own.get("wavelength"), own.get("wavelength_units"))
+    length = length or nanometres(rounded, "um")
+    told = own.get("wavelength", rounded or told)
+    return length if length or told is None else math.nan
 
 
 def _declared(
@@ -153,7 +176,14 @@ def _declared(
     """Return the scale and offset that the file declares for each of the bands."""
     pairs = [(dataset.scales[band - 1], dataset.offsets[band - 1]) for band in bands]
     factor = declared_scale(raster, header)
-    return [(factor, 0.0) if pair == PLAIN else pair for pair in pairs]
+    pairs = [(factor, 0.0) if pair == PLAIN else pair for pair in pairs]
+    wrong = [pair for pair in pairs if not can_be(*pair)]
+    if wrong and raster.scale is None and raster.offset is None:
+        raise InputError(
+            f"{raster.path}: declares scale {wrong[0][0]:g} and offset {wrong[0][1]:g}, which no "
+            "sample can have: say the right ones with scale= and offset="
+        )
+    return pairs
 
 
 def _step(dataset: Any, window: Window, record: Imagery) -> int:  # noqa: ANN401 rasterio's

@@ -16,8 +16,11 @@ from edgespark.export.recipes.drawn import drawn
 from edgespark.export.recipes.routes import chain, choose
 from edgespark.export.weights import TOKENIZER, tokenizer_from_bytes
 from edgespark.runtime.errors import InputError, MissingInput, UsageError
+from edgespark.runtime.paths import checked_file
 
 CONFIGS = {"allspark-7b": LYNX}
+TOKENIZER_LIMIT = 256 << 20
+"""Bytes; those of the largest vocabularies in use have some 30 MiB."""
 
 
 def blueprint(name: str, folder: Path | None, modalities: tuple[str, ...]) -> Blueprint:
@@ -48,11 +51,14 @@ def lower_casing(folder: Path) -> Tokenizer:
     """Read the tokenizer beside the weights, and let it lower-case all text, as Lynx does."""
     path = folder / TOKENIZER
     try:
-        content = path.read_bytes()
+        with checked_file(path).open("rb") as file:
+            content = file.read(TOKENIZER_LIMIT + 1)
     except FileNotFoundError as error:
         raise MissingInput(f"checkpoint {folder}: no {TOKENIZER}") from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    if len(content) > TOKENIZER_LIMIT:
+        raise InputError(f"{path}: has more than {TOKENIZER_LIMIT} bytes, so it is no tokenizer")
     tokenizer = tokenizer_from_bytes(content, path)
     before = tokenizer.normalizer
     steps = [normalizers.Lowercase(), *([before] if before else [])]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingExtra
+from edgespark.runtime.frames.boxes import check_samples
 
 # A file is read by the demuxer of its suffix alone: others (HLS, concat) follow links elsewhere.
 DEMUXERS = {".mp4": "mov", ".mov": "mov", ".mkv": "matroska", ".webm": "matroska", ".avi": "avi"}
@@ -24,6 +25,12 @@ TURN = 90
 DURATION = re.compile(r"(\d{1,4}):(\d\d):(\d\d(?:\.\d{1,9})?)", re.ASCII)
 MOST_PIXELS = 1 << 26
 """Of a frame, twice those of 8K: what tells of more is broken, or made to exhaust the memory."""
+MOST_FRAMES, MOST_RATE = 100_000, 1000
+"""Frames, beyond so many each second: seeking takes the square of those outside an edit."""
+LIMITS = {"max_pixels": str(MOST_PIXELS)}
+TOO_LARGE = f"larger than the {MOST_PIXELS} pixels that are read at most"
+PATIENCE = 1 << 12
+"""Packets in a row without a frame; a decoder holds back some 50, an edit skips some hundreds."""
 
 
 @contextmanager
@@ -34,14 +41,28 @@ def open_video(path: Path) -> Iterator["Player"]:
     what is no video, MissingExtra where PyAV is not installed.
     """
     av = _av()
+    demuxer = DEMUXERS[path.suffix.lower()]
     with _told(path), path.open("rb") as file:
-        options = {"format": DEMUXERS[path.suffix.lower()], "metadata_errors": "replace"}
+        if demuxer == "mov":
+            check_samples(path)
+        options = {"format": demuxer, "metadata_errors": "replace", "options": LIMITS}
         with av.open(file, io_open=_refuse, **options) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video stream")
-            if container.streams.video[0].codec_context is None:
-                raise InputError(f"{path}: its video is in a codec that FFmpeg does not know")
+            _check(path, container.streams.video[0])
             yield Player(path, container)
+
+
+def _check(path: Path, stream: Any) -> None:  # noqa: ANN401 PyAV's
+    codec, size = stream.codec_context, path.stat().st_size
+    if codec is None:
+        raise InputError(f"{path}: its video is in a codec that FFmpeg does not know")
+    if codec.width * codec.height > MOST_PIXELS:
+        raise InputError(
+            f"{path}: has frames of {codec.width} x {codec.height} pixels, {TOO_LARGE}"
+        )
+    if stream.frames > size:
+        raise InputError(f"{path}: tells of {stream.frames} frames in {size} bytes")
 
 
 def _refuse(url: str, *_: object) -> NoReturn:
@@ -67,6 +88,8 @@ def _told(path: Path) -> Iterator[None]:
         raise
     except (_av().FFmpegError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
+        if isinstance(error, _av().ArgumentError):  # what FFmpeg calls a frame beyond LIMITS
+            reason = f"{reason}: its frames are broken, or {TOO_LARGE}"
         raise InputError(f"{path}: cannot be read as a video: {reason}") from error
 
 
@@ -77,11 +100,16 @@ class Player:
         """Stand at the start of the first video stream; InputError where it has no frame."""
         self._path, self._container = path, container
         self._stream = container.streams.video[0]
-        self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
+        self._stream.codec_context.options = LIMITS
         self._base = self._stream.time_base
         self._shown: Any = None
         self._first = (self._stream.start_time or 0) * self._base
         self.lasts = self._declared() or self._measured()
+        if self._stream.frames > MOST_FRAMES + MOST_RATE * self.lasts:
+            raise InputError(
+                f"{path}: tells of {self._stream.frames} frames in {float(self.lasts):.6g} s; cut "
+                "it without keeping what lies outside"
+            )
         self._seek(Fraction(0))
         if self._shown is None:
             raise InputError(f"{path}: its video stream holds no frame that can be decoded")
@@ -124,12 +152,22 @@ class Player:
 
     def _seek(self, time: Fraction) -> None:
         """Stand at a frame at or before the time; a file's index may point behind it."""
-        for goal in (time, max(time - FAR, Fraction(0)), Fraction(0)):
+        for goal in dict.fromkeys((time, max(time - FAR, Fraction(0)), Fraction(0))):
             self._container.seek(int((self._first + goal) / self._base), stream=self._stream)
-            self._decoder = self._container.decode(self._stream)
+            self._decoder = self._frames()
             self._shown, self._next = next(self._decoder, None), next(self._decoder, None)
             if self._shown is not None and self._time(self._shown) <= time:
                 return
+
+    def _frames(self) -> Iterator[Any]:
+        """Yield the frames from where the container stands; InputError where long none comes."""
+        silent = 0
+        for packet in self._container.demux(self._stream):
+            frames = packet.decode()
+            silent = 0 if frames else silent + 1
+            if silent > PATIENCE:
+                raise InputError(f"{self._path}: gives no frame in {PATIENCE} packets")
+            yield from frames
 
     def _forward(self, time: Fraction) -> Any:  # noqa: ANN401 PyAV's
         """Return the frame that is shown at the time, which is not before the one that is now."""

@@ -18,6 +18,11 @@ NOISE = (7, 18)
 """Classes of low and high noise: birds and echoes, which farthest-point sampling would pick."""
 HEADER, RECORD = 227, 54
 """Bytes of the shortest file header, and of the header of each variable-length record."""
+MOST_RECORDS, MOST_BEFORE = 1 << 12, 64 << 20
+"""Variable-length records, and bytes before the points: laspy makes and holds them all. Real files
+have a few dozen, of a few kilobytes."""
+AT_A_TIME = 16 << 20
+"""Bytes of points that are unpacked at a time; a point may have up to 65535."""
 ITEMS = 32
 """Where the number of items stands in LASzip's record; type, size and version of each follow."""
 AT_THE_END = -1
@@ -62,7 +67,8 @@ def lidar_pieces(path: Path, *, coloured: bool = False) -> Iterator[Doubles]:
         ) as reader:
             _check_points(reader.header, path)
             names = _columns(reader.header, coloured=coloured)
-            for chunk in reader.chunk_iterator(MOST_POINTS):
+            size = max(1, min(MOST_POINTS, AT_A_TIME // reader.header.point_format.size))
+            for chunk in reader.chunk_iterator(size):
                 yield _valid(chunk, names)
 
 
@@ -104,16 +110,25 @@ def _valid(chunk: Any, names: Sequence[str]) -> Doubles:  # noqa: ANN401 laspy i
 
 
 def _check_header(path: Path) -> None:
-    """Refuse more records before the points than bytes; laspy would make each one."""
+    """Refuse points that begin beyond the file, and too much before them; laspy would read all."""
     with path.open("rb") as file:
         head = file.read(HEADER)
-    if len(head) == HEADER and head.startswith(b"LASF"):  # else laspy says what is wrong
-        length, start, records = struct.unpack_from("<HII", head, 94)
-        if length + records * RECORD > start:
-            raise InputError(
-                f"cannot be read as LAS or LAZ: its header tells of {records} records in the "
-                f"{start} bytes before the points"
-            )
+    if len(head) < HEADER or not head.startswith(b"LASF"):
+        return  # laspy says what is wrong
+    length, start, records = struct.unpack_from("<HII", head, 94)
+    size = path.stat().st_size
+    if length + records * RECORD > start or records > MOST_RECORDS:
+        raise InputError(
+            f"cannot be read as LAS or LAZ: its header tells of {records} records in the "
+            f"{start} bytes before the points"
+        )
+    if start > size:
+        raise InputError(f"ends early: its points begin at byte {start}, and it has {size} bytes")
+    if start - length > MOST_BEFORE:
+        raise InputError(
+            f"cannot be read as LAS or LAZ: {start} bytes lie before its points; at most "
+            f"{MOST_BEFORE} are read"
+        )
 
 
 def _check_points(header: Any, path: Path) -> None:  # noqa: ANN401 laspy is imported late

@@ -17,6 +17,7 @@ from edgespark.runtime.preprocessing import Series
 from edgespark.runtime.series.graphs import check_graph
 from edgespark.runtime.series.tables import window_from_csv
 from edgespark.runtime.timestamps import EXPECTED, seconds_from_text
+from edgespark.runtime.wording import short, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class SeriesFile:
         if self.graph is not None:
             check_path(self.graph, "graph")
         if self.at is not None and not (isinstance(self.at, str) or is_number(self.at)):
-            raise InputError(f"at must be a timestamp, got {self.at!r}: {EXPECTED}")
+            raise InputError(f"at must be a timestamp, got {shown(self.at)}: {EXPECTED}")
         _ = self.seconds
 
     @property
@@ -48,7 +49,7 @@ class SeriesFile:
         try:
             return None if self.at is None else seconds_from_text(str(self.at))
         except ValueError as error:
-            raise InputError(f"at={self.at} is no timestamp: {EXPECTED}") from error
+            raise InputError(f"at={short(str(self.at))} is no timestamp: {EXPECTED}") from error
 
 
 def series_from_file(record: Series, file: SeriesFile) -> NDArray[Any]:

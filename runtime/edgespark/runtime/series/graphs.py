@@ -1,24 +1,21 @@
 """Files of graphs: GraphML, and CSV files of edges; only the names of their nodes are taken."""
 
 from collections.abc import Callable
-from importlib import import_module
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from xml.etree.ElementTree import ParseError
 
-from edgespark.runtime.errors import InputError, MissingExtra
-from edgespark.runtime.markup import refuse_doctype
+from edgespark.runtime.errors import InputError
+from edgespark.runtime.markup import Part, check_root, parts
+from edgespark.runtime.names import LONGEST_NAME, check_room
 from edgespark.runtime.paths import by_suffix, checked_file
 from edgespark.runtime.preprocessing import Series
-from edgespark.runtime.rows import comma_rows
+from edgespark.runtime.rows import column, comma_rows
 from edgespark.runtime.series.nodes import check_names
+from edgespark.runtime.wording import listed, shown
 
 ENDS = ("source", "from", "start", "u"), ("target", "to", "end", "v")
 NAMED = ("name", "label")
-BROKEN = (ParseError, OSError, LookupError, ValueError, TypeError, AttributeError)
-"""What networkx raises for files that are no GraphML."""
-LARGEST = 1 << 26
-"""Bytes of a GraphML file, which is read whole."""
+FORM, ROOT, GRAPH, NODE = "GraphML", "graphml", "graph", "node"
 
 
 def check_graph(record: Series, name: str | Path) -> None:
@@ -26,7 +23,7 @@ def check_graph(record: Series, name: str | Path) -> None:
 
     The nodes of GraphML are named by their ids, or by a `name` or `label` that each has; those of a
     CSV file of edges stand in its columns `source` and `target` (or from, to; start, end; u, v),
-    one without an edge beside an empty cell. Raises InputError, MissingExtra.
+    one without an edge beside an empty cell. Raises InputError.
     """
     path = checked_file(name)
     choices = by_suffix(path, FORMATS)(path)
@@ -36,47 +33,103 @@ def check_graph(record: Series, name: str | Path) -> None:
 
 def _edges(path: Path) -> list[list[str]]:
     rows = comma_rows(path)
-    _, names = next(rows)
-    header = [name.lower() for name in names]
-    places = [next((i for i, name in enumerate(header) if name in end), None) for end in ENDS]
-    if None in places:
+    _, header = next(rows)
+    source, target = (column(path, header, end) for end in ENDS)
+    if source is None or target is None:
         raise InputError(
             f"{path}: expected a CSV file of edges with the columns source and target, got "
-            f"{', '.join(names[:6])}"
+            f"{listed(header)}"
         )
     found: dict[str, None] = {}
-    for _, cells in rows:
-        found.update((cells[place], None) for place in places if place is not None and cells[place])
+    for line, cells in rows:
+        for node in (cells[source], cells[target]):
+            if node and node not in found:
+                check_room(f"{path}: line {line}", NODE, found, node)
+                found[node] = None
     return [list(found)]
 
 
+@dataclass(slots=True)
+class Reader:
+    """What has been read of a GraphML file: which keys stand for names, and what each node has."""
+
+    path: Path
+    graphs: int = 0
+    keys: dict[str, str] = field(default_factory=dict)
+    nodes: dict[str, dict[str, str]] = field(default_factory=dict)
+    last: dict[str, str] = field(default_factory=dict)
+
+    def take(self, part: Part) -> None:
+        """Go on with the next start or end of an element."""
+        take = TAKEN.get((part.ends, part.name))
+        if take is not None:
+            take(self, part)
+
+    def named(self, key: str) -> list[str]:
+        """Return the nodes' values of a key, of those that have one."""
+        return [given[key] for given in self.nodes.values() if given.get(key)]
+
+
+def _begin_graph(reader: Reader, part: Part) -> None:
+    reader.graphs += part.inside == ROOT  # a group of nodes may have one of its own
+    if reader.graphs > 1:
+        raise InputError(f"{reader.path}: holds more than one graph; expected the model's")
+
+
+def _begin_key(reader: Reader, part: Part) -> None:
+    names = part.attributes.get("id", ""), part.attributes.get("attr.name", "")
+    check_room(str(reader.path), "key", reader.keys, max(names, key=len))
+    reader.keys[names[0]] = names[1]
+
+
+def _begin_node(reader: Reader, part: Part) -> None:
+    name = part.attributes.get("id", "")
+    check_room(str(reader.path), NODE, reader.nodes, name)
+    if not name or name in reader.nodes:
+        raise InputError(f"{reader.path}: has no id for a node, or has it twice: {shown(name)}")
+    reader.last = reader.nodes[name] = {}
+
+
+def _end_data(reader: Reader, part: Part) -> None:
+    key = part.attributes.get("key", "")
+    if part.inside == NODE and key not in reader.keys:
+        raise InputError(f"{reader.path}: cannot be read as GraphML: no key {shown(key)} before")
+    if part.inside == NODE and reader.keys[key] in NAMED:
+        _name(reader, reader.keys[key], part)
+
+
+def _end_label(reader: Reader, part: Part) -> None:
+    _name(reader, "label", part)
+
+
+def _name(reader: Reader, key: str, part: Part) -> None:
+    reader.last[key] = part.text.strip()[: LONGEST_NAME + 1]  # longer is no node's name
+
+
+TAKEN: dict[tuple[bool, str], Callable[[Reader, Part], None]] = {
+    (False, GRAPH): _begin_graph,
+    (False, "key"): _begin_key,
+    (False, NODE): _begin_node,
+    (True, "data"): _end_data,
+    (True, "NodeLabel"): _end_label,  # yEd's
+}
+"""The starts and ends of elements that are looked at."""
+
+
 def _graphml(path: Path) -> list[list[str]]:
-    """Return the ids, behind them the names and labels where each node has one."""
-    if path.stat().st_size > LARGEST:
-        raise InputError(f"{path}: is larger than {LARGEST} bytes; a graph of nodes was expected")
-    refuse_doctype(path)
-    networkx = _networkx()
-    try:
-        nodes = dict(networkx.read_graphml(path).nodes(data=True))
-    except (*BROKEN, networkx.NetworkXException) as error:
-        raise InputError(f"{path}: cannot be read as GraphML: {_reason(error)}") from error
-    ids = [str(node) for node in nodes]
-    given = [[str(data[key]) for data in nodes.values() if data.get(key)] for key in NAMED]
+    """Return the ids, behind them the names and labels where each node has one.
+
+    Only these are kept of the file; http://graphml.graphdrawing.org/specification.html.
+    """
+    reader = Reader(path)
+    for part in parts(path, FORM):
+        check_root(path, part, ROOT, FORM)
+        reader.take(part)
+    if not reader.graphs:
+        raise InputError(f"{path}: holds no graph; expected a GraphML file")
+    ids = list(reader.nodes)
+    given = [reader.named(key) for key in NAMED]
     return [ids, *(names for names in given if names and len(names) == len(ids))]
-
-
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0][:120] or type(error).__name__
-
-
-def _networkx() -> Any:  # noqa: ANN401 imported late
-    try:
-        return import_module("networkx")
-    except ImportError as error:
-        raise MissingExtra(
-            f"GraphML is read with networkx, which cannot be imported ({error}): "
-            "pip install 'edgespark[graphs]'"
-        ) from error
 
 
 FORMATS: dict[str, Callable[[Path], list[list[str]]]] = {".graphml": _graphml, ".csv": _edges}

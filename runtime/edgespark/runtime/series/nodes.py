@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.preprocessing import Series
-from edgespark.runtime.wording import listed
+from edgespark.runtime.wording import listed, shown
 
 
 def check_count(record: Series, found: int, name: str) -> None:
@@ -16,15 +16,15 @@ def check_count(record: Series, found: int, name: str) -> None:
 
 def check_names(record: Series, found: Sequence[str], name: str) -> None:
     """Refuse names, in any order, that are not those of the model's nodes; InputError."""
-    double = [repr(node) for node, count in Counter(found).items() if count > 1]
+    double = [node for node, count in Counter(found).items() if count > 1]
     if double:
-        raise InputError(f"{name}: has more than one node {listed(double)}")
+        raise InputError(f"{name}: has more than one node {listed(double, shown)}")
     there, known = set(found), set(record.nodes)
-    lacking = [repr(node) for node in record.nodes if node not in there]
-    strange = [repr(node) for node in found if node not in known]
+    lacking = [node for node in record.nodes if node not in there]
+    strange = [node for node in found if node not in known]
     if lacking or strange:
-        told = [f"lacks {listed(lacking)}"] if lacking else []
-        told += [f"has {listed(strange)} besides"] if strange else []
+        told = [f"lacks {listed(lacking, shown)}"] if lacking else []
+        told += [f"has {listed(strange, shown)} besides"] if strange else []
         raise InputError(f"{name}: has {len(found)} nodes and {', '.join(told)}; {_static(record)}")
 
 

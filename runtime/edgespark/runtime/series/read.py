@@ -16,8 +16,7 @@ def read_series(record: Series, value: object, _: Encode) -> Prepared:
     """Return `series`, float32 [1, steps, nodes, 3], and the anchor, of the nodes of a graph.
 
     Takes an array as `prepare_series` does, the path of a .csv or .npy file, a SeriesFile, or an
-    Argument. Raises InputError for what cannot be one, MissingExtra where networkx is not installed
-    and a GraphML file is given.
+    Argument. Raises InputError for what cannot be one.
     """
     if isinstance(value, Argument):
         path, options = value.file("time series", OPTIONS)

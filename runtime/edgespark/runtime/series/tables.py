@@ -9,17 +9,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edgespark.runtime.decimals import number_from_text
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.names import check_room
 from edgespark.runtime.preprocessing import Series
-from edgespark.runtime.rows import comma_rows
+from edgespark.runtime.rows import column, comma_rows
 from edgespark.runtime.series.nodes import check_names
 from edgespark.runtime.timestamps import EXPECTED, Moment, moment_from_text
+from edgespark.runtime.wording import short, shown
 
 TIMES = ("time", "timestamp", "date", "datetime", "t")
 NODES = ("node", "sensor", "id")
-VALUE = "value"
-MOST_NAMES = 1 << 16
-"""Nodes of a long file that are told apart; no model has so many."""
+VALUES = ("value",)
 TOLERANCE = 0.01
 """Of an interval, that timestamps may be off."""
 Doubles = NDArray[np.float64]
@@ -43,15 +44,11 @@ def window_from_csv(record: Series, path: str | Path, at: float | None) -> Doubl
     in memory. Raises InputError where nodes, interval or number of steps are not the record's, a
     value is missing, and where the time of a wide file does not go forwards.
     """
-    header = [name.lower() for name in next(comma_rows(path))[1]]
-    long = VALUE in header and _place(header, NODES) is not None
+    _, header = next(comma_rows(path))
+    long = None not in (column(path, header, VALUES), column(path, header, NODES))
     steps = (_long if long else _wide)(record, path, at)
     _check_steps(record, steps, path, at)
     return np.array([_values(record, step, path) for step in steps], np.float64)
-
-
-def _place(header: Sequence[str], names: Sequence[str]) -> int | None:
-    return next((place for place, name in enumerate(header) if name in names), None)
 
 
 def _wide(record: Series, path: str | Path, at: float | None) -> list[Step]:
@@ -64,8 +61,8 @@ def _wide(record: Series, path: str | Path, at: float | None) -> list[Step]:
         moment = _moment(path, line, cells[0])
         if kept and moment.seconds <= kept[-1][1].seconds:
             raise InputError(
-                f"{path}: line {line}: time runs backwards, or stands: {cells[0]} comes after "
-                f"{kept[-1][2][0]}: sort the rows, each timestamp once"
+                f"{path}: line {line}: time runs backwards, or stands: {short(cells[0])} comes "
+                f"after {short(kept[-1][2][0])}: sort the rows, each timestamp once"
             )
         if moment.seconds > end:
             break
@@ -79,11 +76,11 @@ def _wide(record: Series, path: str | Path, at: float | None) -> list[Step]:
 def _long(record: Series, path: str | Path, at: float | None) -> list[Step]:
     names: dict[str, None] = {}
     last = -np.inf
-    for _, moment, node, _ in _triples(path):
+    for line, moment, node, _ in _triples(path):
+        if node not in names:
+            check_room(f"{path}: line {line}", "node", names, node)
         names.setdefault(node)
         last = max(last, moment.seconds)
-        if len(names) > MOST_NAMES:
-            break
     check_names(record, list(names), str(path))
     end = last if at is None else at
     begin = end - (record.steps - 1) * record.interval
@@ -95,7 +92,9 @@ def _long(record: Series, path: str | Path, at: float | None) -> list[Step]:
                 raise InputError(_too_many(record, path))
             step = steps.setdefault(moment.seconds, Step(line=line, moment=moment, cells={}))
             if node in step.cells:
-                raise InputError(f"{path}: line {line}: has node {node!r} at a time it had before")
+                raise InputError(
+                    f"{path}: line {line}: has node {shown(node)} at a time it had before"
+                )
             step.cells[node] = value
     return sorted(steps.values(), key=lambda step: step.moment.seconds)
 
@@ -110,12 +109,10 @@ def _too_many(record: Series, path: str | Path) -> str:
 
 def _triples(path: str | Path) -> Iterator[tuple[int, Moment, str, str]]:
     rows = comma_rows(path)
-    _, names = next(rows)
-    header = [name.lower() for name in names]
-    time, node = _place(header, TIMES), _place(header, NODES)
-    if time is None or node is None:
+    _, header = next(rows)
+    time, node, value = (column(path, header, names) for names in (TIMES, NODES, VALUES))
+    if time is None or node is None or value is None:
         raise InputError(f"{path}: has no column of timestamps; it is named {', '.join(TIMES)}")
-    value = header.index(VALUE)
     for line, cells in rows:
         yield line, _moment(path, line, cells[time]), cells[node], cells[value]
 
@@ -125,7 +122,7 @@ def _moment(path: str | Path, line: int, text: str) -> Moment:
         return moment_from_text(text)
     except ValueError as error:
         raise InputError(
-            f"{path}: line {line}: {text[:40]!r} is no timestamp; expected {EXPECTED}"
+            f"{path}: line {line}: {shown(text)} is no timestamp; expected {EXPECTED}"
         ) from error
 
 
@@ -157,12 +154,12 @@ def _values(record: Series, step: Step, path: str | Path) -> list[list[float]]:
 def _value(step: Step, node: str, path: str | Path) -> float:
     text = step.cells.get(node, "")
     try:
-        value = float(text)
+        value = number_from_text(text)
     except ValueError:
         value = np.nan
     if not np.isfinite(value):
         raise InputError(
-            f"{path}: line {step.line}: node {node!r} has {text[:40]!r}; expected a finite number: "
-            "fill in what is missing before"
+            f"{path}: line {step.line}: node {shown(node)} has {shown(text)}; expected a finite "
+            "number: fill in what is missing before"
         )
     return value

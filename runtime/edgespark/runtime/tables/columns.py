@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.preprocessing import Table
-from edgespark.runtime.wording import listed, near
+from edgespark.runtime.wording import listed, near, shown
 
 RANK = 2
 
@@ -63,7 +62,7 @@ def columns_from_mapping(table: Mapping[str, Any], record: Table) -> Columns:
     check_names(name, [key for key in table if isinstance(key, str)], record)
     lengths = {each.name: _length(table[each.name], each.name, name) for each in record.columns}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{column!r} {length}" for column, length in lengths.items())
+        told = listed(lengths, lambda column: f"{shown(column)} {lengths[column]}")
         raise InputError(f"{name}: its columns differ in length: {told}")
     check_rows(name, lengths[record.columns[0].name], record)
     return Columns(name=name, values=tuple(_cells(table[column.name]) for column in record.columns))
@@ -74,12 +73,12 @@ def check_names(name: str, found: Iterable[str], record: Table) -> None:
     counts = Counter(found)
     missing = [column.name for column in record.columns if not counts[column.name]]
     if missing:
-        told = ", ".join(f"{each!r}{near(each, counts)}" for each in missing)
-        there = listed([repr(each) for each in counts]) or "none"
+        told = listed(missing, lambda each: shown(each) + near(each, counts))
+        there = listed(counts, shown) or "none"
         raise InputError(f"{name}: has no column {told}; there are: {there}")
     twice = [column.name for column in record.columns if counts[column.name] > 1]
     if twice:
-        told = ", ".join(map(repr, twice))
+        told = listed(twice, shown)
         raise InputError(f"{name}: has more than one column of the name {told}; rename all but one")
 
 
@@ -95,7 +94,7 @@ def _length(values: object, column: str, name: str) -> int:
     text = isinstance(values, str | bytes)
     if text or not hasattr(values, "__iter__") or not hasattr(values, "__len__"):
         raise InputError(
-            f"{name}: column {column!r} must be a sequence of cells, got {shortened(values)}"
+            f"{name}: column {column!r} must be a sequence of cells, got {shown(values)}"
         )
     if isinstance(values, np.ndarray) and values.ndim != 1:
         raise InputError(f"{name}: column {column!r} has shape {values.shape}; expected [rows]")

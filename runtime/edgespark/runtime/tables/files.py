@@ -7,6 +7,10 @@ from pathlib import Path
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.paths import check_path
 from edgespark.runtime.preprocessing import Table
+from edgespark.runtime.wording import shown
+
+MOST_ROWS = 1 << 53
+"""No file has so many; greater numbers are not for indices."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +34,13 @@ class TableFile:
             first, count = (operator.index(number) for number in self.rows)
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"rows must be two whole numbers, first and count, got {self.rows!r}"
+                f"rows must be two whole numbers, first and count, got {shown(self.rows)}"
             ) from error
-        if first < 0 or count < 1:
-            raise InputError(f"rows {first},{count}: first must be 0 or more, count 1 or more")
+        if not (0 <= first < MOST_ROWS and 1 <= count < MOST_ROWS):
+            raise InputError(
+                f"rows {shown(first)},{shown(count)}: first must be 0 or more, count 1 or more, "
+                f"and both below {MOST_ROWS}"
+            )
         object.__setattr__(self, "rows", (first, count))  # plain whole numbers
 
     def span(self, record: Table) -> tuple[int, int]:

@@ -1,28 +1,26 @@
 """From raw cells to the ids that a table's encoder takes, as its record says."""
 
 import math
-import re
 import warnings
 from collections.abc import Sequence
 from decimal import Decimal
-from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgespark.runtime._numbers import is_number
+from edgespark.runtime.decimals import number_from_text
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.preprocessing import FIRST, MISSING, PAD, UNSEEN, Column, Table
 from edgespark.runtime.tables.columns import Columns, check_rows
-from edgespark.runtime.wording import listed, near
+from edgespark.runtime.wording import listed, near, shown
 
 Ids = NDArray[np.int64]
 
 NOTHING = frozenset({"", "na", "nan", "null"})
 """Text that stands for a missing cell, in any case of its letters; beside None and NaN."""
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 ABSENT = ("NAType", "NaTType")
 """The types of pandas.NA and pandas.NaT, which cannot be compared with anything."""
 
@@ -58,7 +56,7 @@ def _numbers(columns: Columns, column: Column, values: Sequence[Any]) -> Ids:
         if number is None or math.isinf(number):
             raise InputError(
                 f"{columns.name}: row {columns.first + row} (counted from 0), column "
-                f"{column.name!r}: expected a finite number like 1.5, got {shortened(values[row])}"
+                f"{column.name!r}: expected a finite number like 1.5, got {shown(values[row])}"
             )
     numbers = np.array(given, np.float64)
     bins = np.searchsorted(np.array(column.edges), numbers, side="right")
@@ -71,8 +69,10 @@ def _number(value: object) -> float | None:
         return math.nan
     if is_number(value) or isinstance(value, Decimal):
         return float(value)  # type: ignore[arg-type] # is_number has looked
-    text = value.strip() if isinstance(value, str) else ""
-    return float(text) if NUMBER.fullmatch(text) else None
+    try:
+        return number_from_text(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
 
 
 def _categories(columns: Columns, column: Column, values: Sequence[Any]) -> Ids:
@@ -120,12 +120,12 @@ def _missing(value: object) -> bool:
 
 
 def _warn(name: str, column: Column, unseen: dict[str, int]) -> None:
-    told = [
-        f"{shortened(text)} in row {row}{near(text, column.values)}" for text, row in unseen.items()
-    ]
+    told = listed(
+        unseen, lambda text: f"{shown(text)} in row {unseen[text]}{near(text, column.values)}"
+    )
     warnings.warn(
-        f"{name}: column {column.name!r} holds what the model has not seen: {listed(told)}; "
-        f"it knows {listed([repr(value) for value in column.values])}",
+        f"{name}: column {shown(column.name)} holds what the model has not seen: {told}; it knows "
+        f"{listed(column.values, shown)}",
         EdgesparkWarning,
         stacklevel=2,
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Any, cast
 
 import numpy as np
@@ -17,6 +16,7 @@ from edgespark.runtime.tables.files import TableFile
 from edgespark.runtime.tables.parquet import columns_from_parquet
 from edgespark.runtime.tables.prepare import cells
 from edgespark.runtime.tables.text import columns_from_csv, columns_from_tsv
+from edgespark.runtime.wording import shown
 
 OPENERS: dict[str, Callable[[TableFile, Table], Columns]] = {
     ".csv": columns_from_csv,
@@ -53,5 +53,5 @@ def _columns(record: Table, value: object) -> Columns:
         return columns_from_mapping(cast("Mapping[str, Any]", value), record)
     raise InputError(
         "expected an array of text [rows, columns], a mapping from names to columns, a path or a "
-        f"TableFile, got {type(value).__name__} {shortened(value)}"
+        f"TableFile, got {type(value).__name__} {shown(value)}"
     )

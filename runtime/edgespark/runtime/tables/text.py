@@ -1,21 +1,17 @@
 """CSV and TSV (RFC 4180, with either separator), read from the start up to the last row meant."""
 
-import csv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
 
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.paths import checked_file
 from edgespark.runtime.preprocessing import Table
+from edgespark.runtime.rows import opened, records
 from edgespark.runtime.tables.columns import Columns, check_names
 from edgespark.runtime.tables.files import TableFile
 
-LONGEST_LINE = 1 << 20
-"""Letters; a file without line ends is not read whole to find out."""
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}
 
 
@@ -25,12 +21,12 @@ def columns_from_text(file: TableFile, record: Table, *, separator: str) -> Colu
     Cells may be quoted; spaces around names and empty lines do not count. Only the header and the
     rows up to the last one meant are read, one at a time. Raises InputError for another encoding,
     a broken quote, a NUL byte, a row with other than the header's number of cells, an endless
-    line, and as the columns and rows do that the record does not fit.
+    row, and as the columns and rows do that the record does not fit.
     """
     path = checked_file(file.path)
     first, count = file.span(record)
-    with _told(path), path.open(encoding="utf-8-sig", newline="") as stream:
-        rows = _rows(path, stream, separator)
+    with opened(path) as lines:
+        rows = (cells for _, cells in records(lines, separator))
         header = [name.strip() for name in next(rows, [])]
         _check_header(path, header, record, separator)
         chosen = list(islice(_checked(path, rows, header), first, first + count))
@@ -44,22 +40,6 @@ def columns_from_text(file: TableFile, record: Table, *, separator: str) -> Colu
 
 columns_from_csv = partial(columns_from_text, separator=",")
 columns_from_tsv = partial(columns_from_text, separator="\t")
-
-
-def _rows(path: Path, stream: TextIO, separator: str) -> Iterator[list[str]]:
-    lines = iter(lambda: stream.readline(LONGEST_LINE + 1), "")
-    reader = csv.reader(_short(path, lines), delimiter=separator, strict=True)
-    return (row for row in reader if row)
-
-
-def _short(path: Path, lines: Iterator[str]) -> Iterator[str]:
-    """Give the lines on, and refuse what no line of a table is."""
-    for number, line in enumerate(lines, 1):
-        if len(line) > LONGEST_LINE:
-            raise InputError(f"{path}: line {number} has more than {LONGEST_LINE} letters")
-        if "\0" in line:
-            raise InputError(f"{path}: line {number} holds a NUL byte: the file is no UTF-8 table")
-        yield line
 
 
 def _check_header(path: Path, header: Sequence[str], record: Table, separator: str) -> None:
@@ -82,13 +62,3 @@ def _checked(path: Path, rows: Iterator[list[str]], header: Sequence[str]) -> It
                 f"{len(header)}: quote cells that hold the separator"
             )
         yield row
-
-
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not UTF-8: {error.reason}; save it as UTF-8") from error
-    except (csv.Error, OSError) as error:
-        raise InputError(f"{path}: cannot be read as a table: {error}") from error

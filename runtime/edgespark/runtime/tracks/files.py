@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from edgespark.runtime._numbers import is_number
 from edgespark.runtime.arguments import Option
 from edgespark.runtime.arrays import mapped_npy
+from edgespark.runtime.decimals import number_from_text
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.paths import by_suffix, check_path, checked_file
 from edgespark.runtime.preprocessing import Tracks
@@ -18,6 +19,7 @@ from edgespark.runtime.tracks.gpx import open_gpx
 from edgespark.runtime.tracks.recording import Recording
 from edgespark.runtime.tracks.text import agent_from_text, open_csv, open_txt
 from edgespark.runtime.tracks.window import window_from_recording
+from edgespark.runtime.wording import short, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +42,11 @@ class TrackFile:
         """Refuse what no file could satisfy."""
         check_path(self.path, "trajectory")
         if not (self.agent is None or isinstance(self.agent, str) or is_number(self.agent)):
-            raise InputError(f"agent must be the id of one, got {self.agent!r}")
+            raise InputError(f"agent must be the id of one, got {shown(self.agent)}")
         if not (self.at is None or isinstance(self.at, str) or is_number(self.at)):
-            raise InputError(f"at must be a time, got {self.at!r}")
+            raise InputError(f"at must be a time, got {shown(self.at)}")
         if self.fps is not None and not (is_number(self.fps) and 0 < self.fps < float("inf")):
-            raise InputError(f"fps must be a number of frames a second, got {self.fps!r}")
+            raise InputError(f"fps must be a number of frames a second, got {shown(self.fps)}")
         _ = self.time
 
     @property
@@ -58,7 +60,7 @@ class TrackFile:
         try:
             return None if self.at is None else seconds_from_text(str(self.at))
         except ValueError as error:
-            raise InputError(f"at={self.at} is no time; expected {EXPECTED}") from error
+            raise InputError(f"at={short(str(self.at))} is no time; expected {EXPECTED}") from error
 
 
 def tracks_from_file(record: Tracks, file: TrackFile) -> NDArray[Any]:
@@ -97,5 +99,5 @@ FORMATS: dict[str, Callable[[Tracks, Path, TrackFile], NDArray[Any]]] = {
 OPTIONS = {
     "agent": Option(str, "agent=12"),
     "at": Option(str, "at=900 or at=2024-05-01T08:05:00Z"),
-    "fps": Option(float, "fps=25"),
+    "fps": Option(number_from_text, "fps=25"),
 }

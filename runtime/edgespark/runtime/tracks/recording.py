@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.wording import listed
+from edgespark.runtime.names import check_room
+from edgespark.runtime.wording import listed, short, shown
 
 MOST_PERIODS = 1 << 16
 """How many different times between fixes are counted."""
@@ -53,15 +54,17 @@ class Survey:
 def survey(recording: Recording) -> Survey:
     """Go over a recording once; what is kept grows with the agents, not with their fixes.
 
-    Raises InputError where an agent's time stands or runs backwards, and where nobody is seen
-    twice.
+    Raises InputError where an agent's time stands or runs backwards, where nobody is seen twice,
+    and for more agents than any scene has.
     """
     first: dict[str, float] = {}
     last: dict[str, float] = {}
     periods: Counter[float] = Counter()
     for number, fix in recording.fixes():
         before = last.get(fix.agent)
-        if before is not None:
+        if before is None:
+            check_room(f"{recording.name}: {recording.row} {number}", "agent", last, fix.agent)
+        else:
             _check_order(recording, number, fix, before)
             period = round(fix.time - before, MILLI)
             if period in periods or len(periods) < MOST_PERIODS:
@@ -77,7 +80,7 @@ def survey(recording: Recording) -> Survey:
 
 
 def _check_order(recording: Recording, number: int, fix: Fix, before: float) -> None:
-    where = f"{recording.name}: {recording.row} {number}: agent {fix.agent}"
+    where = f"{recording.name}: {recording.row} {number}: agent {short(fix.agent)}"
     if fix.time == before:
         raise InputError(f"{where} stands twice at time {fix.time:.10g}: keep one of the two")
     if fix.time < before:
@@ -101,14 +104,14 @@ def chosen(
         agent = agents[0]
     if agent not in found.first:
         raise InputError(
-            f"{recording.name}: there is no agent {agent!r}; there are: {listed(found.first)}"
+            f"{recording.name}: there is no agent {shown(agent)}; there are: {listed(found.first)}"
         )
     time = found.last[agent] if at is None else at
     first, last = found.first[agent], found.last[agent]
     if not first <= time <= last:
         raise InputError(
-            f"{recording.name}: agent {agent} is seen from {first:.10g} to {last:.10g}, not at "
-            f"{time:.10g}"
+            f"{recording.name}: agent {short(agent)} is seen from {first:.10g} to {last:.10g}, not "
+            f"at {time:.10g}"
         )
     return agent, time
 
@@ -122,5 +125,5 @@ def _which(recording: Recording, found: Survey, agents: list[str], at: float | N
     when = "" if at is None else f" at {at:.10g}"
     return (
         f"{recording.name}: holds {len(agents)} agents{when}; say which is meant, as in "
-        f"agent={agents[0]}; there are: {listed(agents)}"
+        f"agent={short(agents[0])}; there are: {listed(agents)}"
     )

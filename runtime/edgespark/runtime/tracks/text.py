@@ -2,14 +2,16 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgespark.runtime.decimals import number_from_text
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.rows import comma_rows, spaced_rows
+from edgespark.runtime.rows import column, comma_rows, spaced_rows
 from edgespark.runtime.timestamps import EXPECTED, seconds_from_text
 from edgespark.runtime.tracks.recording import Fix, Recording
+from edgespark.runtime.wording import listed, shown
 
 COLUMNS, PLACES = 4, (("frame", 0), ("x", 2), ("y", 3))
 TIMES, AGENTS = ("frame", "time", "timestamp", "t"), ("id", "agent", "track_id")
@@ -49,7 +51,8 @@ def open_csv(path: Path) -> Recording:
 
     Its columns are `time` (or timestamp, t: seconds or ISO 8601; `frame` counts frames), `id` (or
     agent, track_id; none where there is but one), `x` and `y` in metres or `lon` and `lat` (or
-    longitude, latitude) in degrees, in any order, beside others. Raises InputError.
+    longitude, latitude) in degrees, in any order, beside others; one of each.
+    Raises InputError.
     """
     layout = _layout(path)
     return Recording(
@@ -103,39 +106,34 @@ def _time(where: str, text: str, layout: Layout) -> float:
     try:
         return seconds_from_text(text)
     except ValueError as error:
-        raise InputError(f"{where}: {text[:40]!r} is no time; expected {EXPECTED}") from error
+        raise InputError(f"{where}: {shown(text)} is no time; expected {EXPECTED}") from error
 
 
 def _number(where: str, what: str, text: str) -> float:
     try:
-        number = float(text)
+        number = number_from_text(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise InputError(f"{where}: {what} is {text[:40]!r}; expected a finite number")
+        raise InputError(f"{where}: {what} is {shown(text)}; expected a finite number")
     return number
 
 
 def _layout(path: Path) -> Layout:
-    _, cells = next(comma_rows(path))
-    header = [cell.lower() for cell in cells]
-    geographic = _place(header, EARTH[0]) is not None and _place(header, PLANE[0]) is None
-    names = (TIMES, *(EARTH if geographic else PLANE))
-    time, x, y = (_place(header, each) for each in names)
+    _, header = next(comma_rows(path))
+    time, x = column(path, header, TIMES), column(path, header, (*PLANE[0], *EARTH[0]))
+    geographic = x is not None and header[x].lower() in EARTH[0]
+    y = column(path, header, (EARTH if geographic else PLANE)[1])
     if time is None or x is None or y is None:
         raise InputError(
-            f"{path}: its header names {', '.join(map(repr, cells[:8]))}; expected frame or time, "
-            "id, and x and y (metres) or lon and lat (degrees)"
+            f"{path}: its header names {listed(header, shown)}; expected frame or time, id, "
+            "and x and y (metres) or lon and lat (degrees)"
         )
     return Layout(
         time=time,
-        agent=_place(header, AGENTS),
+        agent=column(path, header, AGENTS),
         x=x,
         y=y,
-        frames=header[time] == TIMES[0],
+        frames=header[time].lower() == TIMES[0],
         geographic=geographic,
     )
-
-
-def _place(header: Sequence[str], names: Sequence[str]) -> int | None:
-    return next((header.index(name) for name in names if name in header), None)

@@ -1,6 +1,7 @@
 """The steps that a model sees, cut out of a recording and brought to its times."""
 
 import warnings
+from array import array
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,11 +11,16 @@ from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.preprocessing import Tracks
 from edgespark.runtime.tracks.geodesy import metres_from_degrees
 from edgespark.runtime.tracks.recording import Recording, Survey, chosen, survey
+from edgespark.runtime.wording import listed, short
 
 TOLERANCE = 0.01
 """Of a step, that times may be off."""
 MISSING = 2
 """Steps from one fix to the next where one between them is missing."""
+FIX = 3
+"""Numbers of one: time, x, y."""
+MOST_FIXES = 1 << 20
+"""Fixes near the steps that are meant; 65536 agents with 16 each, or 24 MiB."""
 Doubles = NDArray[np.float64]
 
 
@@ -68,7 +74,7 @@ def window_from_recording(
     _check_rate(recording, found, window)
     fixes = _collected(recording, window)
     if who not in fixes:
-        raise InputError(f"{recording.name}: agent {who} is not seen near {end:.10g}")
+        raise InputError(f"{recording.name}: agent {short(who)} is not seen near {end:.10g}")
     if recording.geographic:
         fixes = _in_metres(fixes, who, end)
     return _stacked(recording, found, window, fixes, who)
@@ -105,11 +111,18 @@ def _check_rate(recording: Recording, found: Survey, window: Window) -> None:
 def _collected(recording: Recording, window: Window) -> dict[str, Doubles]:
     """Keep the fixes [n, 3] of each agent near the window: time, x, y."""
     begin, end = window.times[0] - window.gap, window.times[-1] + window.gap
-    kept: dict[str, list[tuple[float, float, float]]] = {}
+    kept: dict[str, array[float]] = {}
+    count = 0
     for _, (who, time, x, y) in recording.fixes():
         if begin <= time <= end:
-            kept.setdefault(who, []).append((time, x, y))
-    return {who: np.array(fixes) for who, fixes in kept.items()}
+            kept.setdefault(who, array("d")).extend((time, x, y))
+            count += 1
+        if count > MOST_FIXES:
+            raise InputError(
+                f"{recording.name}: has more than {MOST_FIXES} positions from {begin:.10g} to "
+                f"{end:.10g}: thin them out"
+            )
+    return {who: np.array(fixes).reshape(-1, FIX) for who, fixes in kept.items()}
 
 
 def _in_metres(fixes: dict[str, Doubles], who: str, end: float) -> dict[str, Doubles]:
@@ -126,7 +139,7 @@ def _stacked(
 ) -> Doubles:
     own, known, between = window.resampled(fixes.pop(who))
     if not known.all():
-        raise InputError(f"{recording.name}: agent {who} {_lack(found, window, known, who)}")
+        raise InputError(f"{recording.name}: agent {short(who)} {_lack(found, window, known, who)}")
     rows, filled = [own], [who] if between.any() else []
     for other, some in fixes.items():
         track, known, between = window.resampled(some)
@@ -135,7 +148,7 @@ def _stacked(
             filled += [other] if between.any() else []
     if filled and abs(found.every - window.step) <= window.slack:
         _warn(
-            f"{recording.name}: positions of agent {', '.join(filled[:12])} are missing at some "
+            f"{recording.name}: positions of agent {listed(filled)} are missing at some "
             "steps, and interpolated"
         )
     return np.stack(rows)
