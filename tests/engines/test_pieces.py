@@ -19,7 +19,7 @@ X, SHIFT, MIDDLE, OUT = (
 @pytest.fixture
 def model() -> onnx.ModelProto:
     """Compute out = (x * two + shift) * two, where shift counts only if it is positive."""
-    two = numpy_helper.from_array(np.float32([2]), "two")
+    two = numpy_helper.from_array(np.array([2], np.float32), "two")
     value = helper.make_tensor_value_info
     inner = helper.make_graph(
         [helper.make_node("Add", ["double", "shift"], ["added"])],
@@ -40,7 +40,7 @@ def model() -> onnx.ModelProto:
         helper.make_node("If", ["positive"], ["middle"], then_branch=inner, else_branch=other),
         helper.make_node("Mul", ["middle", "two"], ["out"]),
     ]
-    zero = numpy_helper.from_array(np.float32(0), "zero")
+    zero = numpy_helper.from_array(np.array(0, np.float32), "zero")
     ports = [value(name, TensorProto.FLOAT, ["n"]) for name in ("x", "shift")]
     graph = helper.make_graph(
         nodes, "whole", ports, [value("out", TensorProto.FLOAT, ["n"])], [two, zero]
@@ -57,7 +57,7 @@ def opened(model: onnx.ModelProto, inputs: tuple[Port, ...], output: Port) -> Se
 
 
 def test_the_pieces_in_turn_compute_what_the_whole_does(model: onnx.ModelProto) -> None:
-    x, shift = np.float32([1, 2]), np.float32([3, 4])
+    x, shift = np.array([1, 2], np.float32), np.array([3, 4], np.float32)
     first = opened(piece(model, [], [MIDDLE]), (X, SHIFT), MIDDLE)
     second = opened(piece(model, [MIDDLE], [OUT]), (MIDDLE,), OUT)
     middle = first.run({"x": x, "shift": shift})["middle"]

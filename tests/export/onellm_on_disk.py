@@ -51,7 +51,7 @@ def _drawn(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Ten
     values = torch.randn(shape, generator=generator)
     if len(shape) < 2:
         return (0.02 * values + (1 if name.endswith("weight") else 0)).half()
-    return (values / prod(shape[1:]) ** 0.5).half()
+    return values.div(prod(shape[1:]) ** 0.5).half()
 
 
 def tokenizer() -> Tokenizer:

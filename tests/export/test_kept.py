@@ -83,17 +83,25 @@ def test_another_error_of_the_disk_passes(tmp_path: Path) -> None:
         kept.files(NAMES, broken)
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "ledger"])
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda folder: (folder / NAMES[1]).write_bytes(b"12"),
+    "gone": lambda folder: (folder / NAMES[1]).unlink(),
+    "ledger": lambda folder: (folder / "finished.json").write_text("[1"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_what_was_damaged_is_made_again(damage: str, tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "out")
-    {
-        "cut": lambda: (folder / NAMES[1]).write_bytes(b"12"),
-        "gone": lambda: (folder / NAMES[1]).unlink(),
-        "ledger": lambda: (folder / "finished.json").write_text("[1"),
-    }[damage]()
-    made = []
+    DAMAGES[damage](folder)
+    made: list[Path] = []
+
+    def counted(folder: Path) -> None:
+        made.append(folder)
+        write(folder)
+
     with keep(tmp_path / "out", "f00") as kept:
-        kept.files(NAMES, lambda folder: (made.append(folder), write(folder))[1])
+        kept.files(NAMES, counted)
     assert len(made) == 1
 
 

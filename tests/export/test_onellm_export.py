@@ -1,11 +1,15 @@
 """OneLLM from a checkpoint to answers: parts that are shared, weights that are streamed."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from edgespark.engines.streamed import store
 from edgespark.export import build
 from edgespark.export.exporter import export
 from edgespark.export.models.onellm.sources import filled
@@ -18,7 +22,7 @@ from edgespark.runtime.manifest import Generation
 from edgespark.runtime.prepared import Prepared
 from tests.export.onellm_on_disk import MODALITIES, SMALL, blueprint, checkpoint, tensors
 
-INPUTS = {
+INPUTS: dict[str, Any] = {
     "image": Prepared(arrays={"pixels": np.zeros((1, 3, 224, 224), np.float32)}),
     "imu": Prepared(arrays={"signal": np.ones((1, 6, 400), np.float32)}),
 }
@@ -69,7 +73,7 @@ def test_narrower_weights_are_smaller_and_further_from_pytorch(bundle: Bundle) -
 
 @pytest.mark.parametrize("modalities", [("image",), ("imu",), ("imu", "image")])
 def test_the_runtime_answers_as_pytorch_does(modalities: tuple[str, ...], spark: Spark) -> None:
-    given = {name: INPUTS[name] for name in modalities}
+    given: dict[str, Any] = {name: INPUTS[name] for name in modalities}
     spark.generate(QUESTION, max_tokens=5, temperature=0.0, **given)
     assert spark.stats.prompt_tokens == 1 + 32 * len(given) + len(TEMPLATE) - 8 + len(QUESTION)
     wanted = [_tokens(name) for name in modalities]
@@ -77,7 +81,7 @@ def test_the_runtime_answers_as_pytorch_does(modalities: tuple[str, ...], spark:
 
 
 @torch.no_grad()
-def _tokens(modality: str) -> np.ndarray:  # type: ignore[type-arg] # float32 [32, width]
+def _tokens(modality: str) -> NDArray[np.float32]:
     read = {name.removeprefix("llma."): each for name, each in tensors().items()}.__getitem__
     (x,) = (torch.from_numpy(each) for each in INPUTS[modality].arrays.values())
     for part in ("tokenizer.{}", "trunk", "projection.{}", "experts", "bridge.{}"):
@@ -166,21 +170,20 @@ def test_an_interrupted_export_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = blueprint(tmp_path / "c", ("imu",))
-    stored = []
+    stored: list[str] = []
+    enough = 3
 
-    def counted(*arguments: object, **named: object) -> object:
-        if len(stored) == 3:
+    def counted(*arguments: Any, **named: Any) -> onnx.ModelProto:  # noqa: ANN401 as `store`
+        if len(stored) == enough:
             raise KeyboardInterrupt
         stored.append(arguments[3])
-        return store(*arguments, **named)  # type: ignore[arg-type]
+        return store(*arguments, **named)
 
-    store = build.store
     monkeypatch.setattr(build, "store", counted)
     with pytest.raises(KeyboardInterrupt):
         export(made, tmp_path / "b", replace=False, precisions=("fp32",))
     assert not (tmp_path / "b").exists()
-    first, stored[:] = list(stored), []
-    monkeypatch.setattr(build, "store", lambda *a, **n: (stored.append(a[3]), store(*a, **n))[1])
+    first, stored[:], enough = list(stored), [], 100
     export(made, tmp_path / "b", replace=False, precisions=("fp32",))
     assert len(first) == 3
     assert not set(first) & set(stored)

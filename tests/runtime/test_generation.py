@@ -69,9 +69,7 @@ def test_a_prompt_without_modalities_is_never_forgotten(forgetful: StandIn) -> N
 
 
 @pytest.mark.parametrize("name", ["relased", "", 2])
-def test_an_unknown_decoding_is_told_with_those_there_are(
-    forgetful: StandIn, name: object
-) -> None:
+def test_an_unknown_decoding_is_told_with_those_there_are(forgetful: StandIn, name: object) -> None:
     with pytest.raises(UsageError, match=r"no decoding .* beside the right one: released"):
         forgetful.spark().generate("hi", rgb=RGB, decoding=name)  # type: ignore[call-overload]
 

@@ -73,14 +73,12 @@ class _Traced:
         self._model: onnx.ModelProto | None = None
 
     def model(self) -> onnx.ModelProto:
-        """Return a copy, which may be changed."""
+        """Return the graph, which must not be changed."""
         if self._model is None:
             module = self._stage.module
             names = watched(module) if isinstance(module, LlamaDecoder) else {}
             self._model = outline(self._stage, names)
-        copied = onnx.ModelProto()
-        copied.CopyFrom(self._model)
-        return copied
+        return self._model
 
 
 def _placed(
@@ -152,7 +150,7 @@ def _whole(stage: Stage, placed: list[_Placed], draft: Draft) -> Built:
 
 def _swept(stage: Stage, placed: list[_Placed], draft: Draft) -> Built:
     folder = draft.root / "graphs"
-    stored = {
+    stored: dict[str, Stored] = {
         each.precision: Stored(
             model=onnx.load_from_string(each.content),
             folder=folder,

@@ -10,7 +10,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
 FLOATS: tuple[Precision, ...] = ("fp32", "fp16")
 LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.2, "int4": 1.5}
 """Greatest |graph - PyTorch|, in standard deviations of PyTorch's output, of any one value."""
-BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.2, "int4": 0.7}
+BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.2, "int4": 0.75}
 """Bytes per weight, scales among them, at most."""
 PREFERRED = ("fp32", "int8", "int4", "fp16")  # on a CPU, which computes fp16 as fp32
 

@@ -65,9 +65,13 @@ def route(modality: str) -> Route:
         f"{each}_{modality}" for each in ("encoder", "projection", "bridge")
     )
     wires = [Wire(source=each.name, target=f"{first}.{each.name}") for each in starts(record)]
-    hops = ((first, "trunk.media"), ("trunk", f"{projection}.media"))
-    hops += ((projection, "experts.media"), ("experts", f"{bridge}.media"))
-    wires += [Wire(source=f"{source}.tokens", target=target) for source, target in hops]
+    hops = {
+        first: "trunk.media",
+        "trunk": f"{projection}.media",
+        projection: "experts.media",
+        "experts": f"{bridge}.media",
+    }
+    wires += [Wire(source=f"{source}.tokens", target=target) for source, target in hops.items()]
     return Route(
         modality=modality,
         preprocessing=record,

