@@ -146,5 +146,5 @@ def test_long_names_never_flood_a_message(wide: Path) -> None:
 @pytest.mark.parametrize("at", [10**5000, "1" * 10_000, -(10**400)], ids=["int", "text", "minus"])
 def test_moments_of_endless_digits_are_refused(at: int | str) -> None:
     with pytest.raises(InputError, match="at") as raised:
-        SeriesFile("a.csv", at=at)  # type: ignore[arg-type] # whole numbers too
+        SeriesFile("a.csv", at=at)  # whole numbers too
     assert len(str(raised.value)) < 300
