@@ -21,7 +21,7 @@ SCHEDULE = Schedule(
     size=8,
     phases=(
         Phase(steps=4, rate=1e-3, warmup=2),
-        Phase(steps=2, rate=5e-4, warmup=1, weights={"hsi": 3.0}),
+        Phase(steps=4, rate=5e-4, warmup=2, weights={"hsi": 3.0}),
     ),
 )
 
