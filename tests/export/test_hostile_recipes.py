@@ -13,8 +13,6 @@ from edgespark.export.blueprint import Blueprint
 from edgespark.export.blueprint_types import check_types
 from edgespark.export.exporter import export
 from edgespark.export.lynx_checkpoint import lynx_tensors
-from edgespark.export.models.config import Llama, Perceiver
-from edgespark.export.models.lynx import LYNX
 from edgespark.export.recipes import lynx
 from edgespark.export.recipes.base import random_model
 from edgespark.export.recipes.files import FileRecipe
@@ -23,24 +21,7 @@ from edgespark.export.recipes.routes import chain
 from edgespark.export.weights import TOKENIZER
 from edgespark.runtime.cli import export_engines
 from edgespark.runtime.errors import InputError, MissingInput
-from tests.export.small import byte_tokenizer
-
-SMALL = replace(
-    LYNX,
-    name="small",
-    encoders={},
-    bridge=Perceiver(latents=2, depth=1, heads=1, head_dim=4, multiple=1),
-    llm=Llama(
-        vocabulary=258,
-        width=16,
-        depth=1,
-        heads=2,
-        hidden=24,
-        context=64,
-        adapters=(),
-        bottleneck=4,
-    ),
-)
+from tests.export.small import SMALL, byte_tokenizer
 
 ENDS = {
     "exit at once": ("import sys; sys.exit(0)", r"mine\.py:1: SystemExit: 0"),

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from edgespark.export.blueprint import Blueprint
 from edgespark.export.cli import main
-from edgespark.export.models.config import Llama, Perceiver, Task
-from edgespark.export.models.lynx import LYNX
+from edgespark.export.models.config import Task
 from edgespark.export.recipes import RECIPES, recipe
 from edgespark.export.recipes.base import random_model
 from edgespark.export.recipes.decoders import BATCH, port
@@ -24,26 +23,10 @@ from edgespark.export.trace import OPSET, graph_of
 from edgespark.runtime import load
 from edgespark.runtime.errors import CheckError, InputError, MissingInput, UsageError
 from edgespark.runtime.preprocessing import Points, Series, Text
-from tests.export.small import byte_tokenizer, random_checkpoint
+from tests.export.small import SMALL, byte_tokenizer, random_checkpoint
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MOST_LINES = 40
-SMALL = replace(
-    LYNX,
-    name="small",
-    encoders={},
-    bridge=Perceiver(latents=2, depth=1, heads=1, head_dim=4, multiple=1),
-    llm=Llama(
-        vocabulary=258,
-        width=16,
-        depth=1,
-        heads=2,
-        hidden=24,
-        context=64,
-        adapters=(),
-        bottleneck=4,
-    ),
-)
 GAUGES = Series(nodes=("a", "b"), steps=4, predicted=2, interval=60.0, mean=0, std=1, unit="m")
 FORECAST = Task(prompt="\nlevel:", question="How high?", shape=(2, 2), unit="m")
 

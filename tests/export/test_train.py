@@ -20,8 +20,8 @@ SCHEDULE = Schedule(
     samples=16,
     size=8,
     phases=(
-        Phase(steps=4, cycle=6, rate=1e-3, warmup=2),
-        Phase(steps=2, cycle=4, rate=5e-4, warmup=2, anew=("hsi",)),
+        Phase(steps=4, rate=1e-3, warmup=2),
+        Phase(steps=4, rate=5e-4, warmup=2, weights={"hsi": 3.0}),
     ),
 )
 

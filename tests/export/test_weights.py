@@ -99,22 +99,7 @@ def test_a_tokenizer_of_another_model_is_refused(folder: Path) -> None:
         Writer(TINY, Tokenizer(BPE()))
 
 
-SHORT = {
-    "hsi": "80.3 % and 81.8 %: its transformer learns slower than the others, and needs more steps",
-    "point_cloud": "84.7 % and 86.0 %: needs more steps",
-    "oblique": "89.4 % and 90.0 %: needs more steps",
-}
-"""Modalities whose score is not there yet; strict, so that a better one must be entered here."""
-
-
-def classes() -> list[object]:
-    names = [name for name, task in TINY.tasks.items() if task.labels]
-    return [
-        pytest.param(name, marks=pytest.mark.xfail(reason=SHORT[name], strict=True))
-        if name in SHORT
-        else name
-        for name in names
-    ]
+CLASSES = [name for name, task in TINY.tasks.items() if task.labels]
 
 
 def test_the_shipped_weights_fit() -> None:
@@ -122,7 +107,7 @@ def test_the_shipped_weights_fit() -> None:
     assert sum(each.stat().st_size for each in (SHIPPED / "allspark-tiny").iterdir()) <= 25_000_000
 
 
-@pytest.mark.parametrize("modality", classes())
+@pytest.mark.parametrize("modality", CLASSES)
 def test_the_shipped_weights_score_between_90_and_98_percent(modality: str) -> None:
     judged = {e.modalities: e for e in checkpoint(SHIPPED / "allspark-tiny").scores.judgements}
     alone = judged[modality,]

@@ -15,6 +15,9 @@ from edgespark.runtime.grid import MOST, Raster
 from edgespark.runtime.imagery import pixels
 from edgespark.runtime.rasters import open_envi, open_raster
 from tests.runtime.scenes import band, imagery, pixels_of, ramp, write_tif
+
+pytest.importorskip("rasterio", reason="rasters need rasterio")
+
 from tests.runtime.test_envi import write as write_envi
 
 LENGTHS = (450.0, 550.0, 650.0)

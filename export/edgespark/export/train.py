@@ -55,22 +55,9 @@ def _one(names: Sequence[str], weights: Mapping[str, float], rng: np.random.Gene
 def train(model: AllSpark, writer: Writer, samples: Samples, schedule: Schedule) -> AllSpark:
     """Train on the samples, phase after phase, and return the moving average of the model."""
     for number, phase in enumerate(schedule.phases):
-        seed = schedule.seed + number
-        renew(model, phase.anew, seed)
-        model = run(model, writer, samples, schedule, phase, np.random.default_rng(seed))
+        rng = np.random.default_rng(schedule.seed + number)
+        model = run(model, writer, samples, schedule, phase, rng)
     return model.eval()
-
-
-def renew(model: AllSpark, modalities: Sequence[str], seed: int) -> None:
-    """Let the encoder, bridge and head of some modalities begin anew."""
-    if not modalities:
-        return
-    torch.manual_seed(seed)
-    fresh = AllSpark(model.config)
-    for name in modalities:
-        for part in ("encoders", "bridges", "heads"):
-            state = getattr(fresh, part)[name].state_dict()
-            getattr(model, part)[name].load_state_dict(state)
 
 
 def run(  # noqa: PLR0913 a phase is run from exactly these
@@ -87,7 +74,7 @@ def run(  # noqa: PLR0913 a phase is run from exactly these
         model.parameters(), phase.rate, (0.9, 0.98), weight_decay=schedule.decay, fused=True
     )
     pace = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, phase.rate, phase.cycle, pct_start=phase.warmup / phase.cycle
+        optimiser, phase.rate, phase.steps, pct_start=phase.warmup / phase.steps
     )
     averaged = copy.deepcopy(model)
     draws = itertools.islice(batches(rng, len(samples), schedule.size), phase.steps)

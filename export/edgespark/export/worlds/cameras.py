@@ -86,14 +86,14 @@ def planck(wavelength: float, kelvin: Float | float) -> Float:
 
 
 def oblique(rng: np.random.Generator, ground: Ground) -> NDArray[np.uint8]:
-    """Colours [3, 64, 64] as a low-flying camera sees them that looks 25 to 50 degrees down.
+    """Colours [3, 64, 64] as a low-flying camera sees them that looks 32 to 55 degrees down.
 
     Tall covers rise from the ground, haze grows with the distance, and there may be sky on top.
     """
     height = _heights(ground)
     colours = optical(rng, ground)[VISIBLE] * _sunlit(rng, height)
     above = rng.uniform(28, 42)
-    ahead, aside, away = _rays(np.deg2rad(rng.uniform(25, 50)), np.tan(rng.uniform(0.44, 0.56)))
+    ahead, aside, away = _rays(np.deg2rad(rng.uniform(32, 55)), np.tan(rng.uniform(0.44, 0.56)))
     heading, centre = rng.uniform(0, 2 * np.pi), (SIZE - 1) / 2 + rng.uniform(-4, 4, (2, 1, 1))
     axis = np.array([np.cos(heading), np.sin(heading)])[:, None, None]
     side = np.array([-np.sin(heading), np.cos(heading)])[:, None, None]

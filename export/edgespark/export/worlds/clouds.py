@@ -45,11 +45,11 @@ class Stand:
 
 STANDS = {
     "broadleaf forest": Stand(
-        spacing=(6.5, 9.5), top=(10, 18), spread=0.12, radius=0.6, base=0.25, form=(1.2, 2.4),
+        spacing=(6.5, 9.5), top=(10, 18), spread=0.12, radius=0.6, base=0.25, form=(1.6, 2.4),
         taken=0.97, jitter=0.15, through=0.12, depth=0.07,
     ),
     "conifer forest": Stand(
-        spacing=(4.5, 7), top=(12, 25), spread=0.15, radius=0.6, base=0.15, form=(0.85, 1.35),
+        spacing=(4.5, 7), top=(12, 25), spread=0.15, radius=0.6, base=0.15, form=(0.85, 1.1),
         taken=0.93, jitter=0.15, through=0.12, depth=0.05,
     ),
     "orchard": Stand(
@@ -61,7 +61,7 @@ STANDS = {
         taken=0.5, jitter=0.2, through=0.15, depth=0.15,
     ),
     "shrubland": Stand(
-        spacing=(2.5, 5), top=(0.5, 2.0), spread=0.35, radius=0.55, base=0.2, form=(1.2, 2.2),
+        spacing=(2.5, 5), top=(1.0, 2.5), spread=0.35, radius=0.55, base=0.2, form=(1.2, 2.2),
         taken=0.75, jitter=0.35, through=0.15, depth=0.12,
     ),
 }  # fmt: skip
@@ -155,8 +155,8 @@ def _grass(rng: np.random.Generator, at: Float, _: Float) -> Float:
 
 
 def _bare(rng: np.random.Generator, _: Float, grain: Float) -> Float:
-    """Bumps and hollows, between a footstep's and a man's height."""
-    return np.asarray(rng.uniform(0.2, 0.7) * grain)
+    """Bumps and hollows, between a knee's and a man's height."""
+    return np.asarray(rng.uniform(0.5, 1.2) * grain)
 
 
 def _flat(_: np.random.Generator, at: Float, __: Float) -> Float:

@@ -67,8 +67,8 @@ def hyperspectral(rng: np.random.Generator, ground: Ground) -> NDArray[np.uint16
     """
     spectra = np.array([SPECTRA[member] for member in ground.members])
     spectra = spectra * np.exp(rng.normal(0, 0.15, (len(spectra), 1)))
-    spectra *= np.exp(np.stack([drift(rng, 0.15) for _ in spectra]))
-    gains = np.exp(drift(rng, 0.15) + rng.normal(0, 0.05, len(WAVELENGTHS)))
+    spectra *= np.exp(np.stack([drift(rng, 0.10) for _ in spectra]))
+    gains = np.exp(drift(rng, 0.10) + rng.normal(0, 0.02, len(WAVELENGTHS)))
     cells = shaded(rng, ground).reshape(-1, SIDE, CELL, SIDE, CELL).mean((2, 4))
     seen = np.einsum("myx,mb->byx", cells, spectra) * gains[:, None, None]
     noisy = seen + rng.normal(0, 0.01, seen.shape)

@@ -47,7 +47,7 @@ def prepare_file(record: Frames, file: VideoFile) -> Prepared:
     """Return the frames of a video file, as `prepare_clip` does for an array.
 
     Of MP4, MOV, Matroska, WebM and AVI, the frames shown at the centres of `count` equal stretches
-    of time, by the rule of `spread`; of .npy files, which are mapped into memory, by number. Raises
+    of time, by the rule of `spread`; of .npy files, of which no more is read, by number. Raises
     InputError for what is no video, or broken, or does not reach from start to stop; MissingExtra
     where PyAV is not installed.
     """
