@@ -11,19 +11,26 @@ import pytest
 from edgespark.export.recipes import RECIPES
 from edgespark.export.worlds.world import RECORDS
 from edgespark.runtime.arguments import RASTER
-from edgespark.runtime.cli import main
+from edgespark.runtime.cli import export_engines, main
 from edgespark.runtime.frames.decode import DEMUXERS
 from edgespark.runtime.frames.read import OPTIONS as VIDEO
 from edgespark.runtime.inputs import OPENERS
+from edgespark.runtime.points.files import COLOURED_FORMATS, COLOURED_OPTIONS
 from edgespark.runtime.points.files import FORMATS as CLOUDS
 from edgespark.runtime.points.files import OPTIONS as BOUNDS
 from edgespark.runtime.series.files import FORMATS as SERIES
 from edgespark.runtime.series.files import OPTIONS as MOMENTS
 from edgespark.runtime.series.graphs import FORMATS as GRAPHS
+from edgespark.runtime.signals.files import MOTION, VOXELS
+from edgespark.runtime.signals.files import OPTIONS as CLIPS
+from edgespark.runtime.sound.files import FORMATS as SOUNDS
+from edgespark.runtime.sound.files import OPTIONS as SPANS
 from edgespark.runtime.tables.read import OPENERS as TABLES
 from edgespark.runtime.tables.read import OPTIONS as ROWS
 from edgespark.runtime.tracks.files import FORMATS as TRACKS
 from edgespark.runtime.tracks.files import OPTIONS as AGENTS
+from edgespark.runtime.views.files import OPENERS as PICTURES
+from edgespark.runtime.views.read import PAIR
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,8 +56,14 @@ KINDS: dict[str, tuple[Iterable[str], Iterable[str]]] = {
     "table": (TABLES, ROWS),
     "trajectory": (TRACKS, AGENTS),
     "graph": ({*SERIES, *GRAPHS}, MOMENTS),
+    "picture": (PICTURES, PAIR),
+    "sound": (SOUNDS, SPANS),
+    "motion": (MOTION, CLIPS),
+    "voxels": (VOXELS, ()),
+    "coloured points": (COLOURED_FORMATS, COLOURED_OPTIONS),
 }
 """What the readers know: suffixes and options."""
+NARROW = ["allspark-tiny", "--precision", "fp32,int8,int4"]
 SCRIPTS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
@@ -62,6 +75,7 @@ def place(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (made / "build").mkdir()
     for name in ("tiny", "mine"):
         (made / "build" / name).symlink_to(tiny.resolve())
+    assert export_engines([*NARROW, "--parts", "rgb", "--out", str(made / "build" / "narrow")]) == 0
     (made / "examples").symlink_to(ROOT / "examples")
     return made
 

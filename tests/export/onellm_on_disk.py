@@ -25,7 +25,7 @@ SMALL = replace(
     clip_text=replace(ONELLM.clip_text, width=32, vocabulary=40, joint=16),
     experts=replace(ONELLM.experts, depth=2, heads=2, hidden=128),
     llm=Llama(
-        vocabulary=512,
+        vocabulary=258,  # of the tokenizer below
         width=128,
         depth=2,
         heads=4,

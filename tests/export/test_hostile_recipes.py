@@ -126,7 +126,7 @@ def test_an_empty_folder_is_not_the_current_one(
     given = {"--out": "somewhere", "--checkpoint": "somewhere"} | {option: ""}
     options = [each for pair in given.items() for each in pair]
     assert export_engines(["allspark-7b", *options]) == 2
-    assert f"{option}: is empty; expected the path of a folder" in capsys.readouterr().err
+    assert f"{option}: is empty; expected a path" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])

@@ -18,6 +18,7 @@ from edgespark.export.recipes.onellm_routes import TEMPLATE
 from edgespark.runtime import InputError, MissingInput, Spark, UnknownModality, UsageError, load
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import CheckError
+from edgespark.runtime.inspect import describe, render
 from edgespark.runtime.manifest import Generation
 from edgespark.runtime.prepared import Prepared
 from tests.export.onellm_on_disk import MODALITIES, SMALL, blueprint, checkpoint, tensors
@@ -69,6 +70,10 @@ def test_narrower_weights_are_smaller_and_further_from_pytorch(bundle: Bundle) -
     assert sizes[0] > 3 * sizes[1] > 3 * sizes[2]
     errors = [each.error for each in bundle.manifest.evidence.parity if each.part == "decoder"]
     assert errors[0] < 1e-5 < errors[1] < errors[2]
+    layers = [each.layers for each in bundle.manifest.evidence.parity if each.part == "decoder"]
+    assert [len(each) for each in layers] == [SMALL.llm.depth + 1] * 3
+    assert [max(each) for each in layers] == errors
+    assert "by layer, the head last:" in render(describe(bundle))
 
 
 @pytest.mark.parametrize("modalities", [("image",), ("imu",), ("imu", "image")])
@@ -129,7 +134,7 @@ def test_a_checkpoint_of_another_model_is_told_tensor_by_tensor(tmp_path: Path) 
     torch.save(state, path)
     with pytest.raises(InputError) as caught:
         recipe_of(path)
-    for told in ("norm.weight", "norm.gain", "output.weight: expected [512, 128], got [5, 128]"):
+    for told in ("norm.weight", "norm.gain", "output.weight: expected [258, 128], got [5, 128]"):
         assert told in str(caught.value)
 
 

@@ -1,6 +1,7 @@
 """OneLLM's encoder at the sizes of a case: the parts of a modality's chain, one after another."""
 
 import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -26,7 +27,7 @@ from edgespark.runtime.manifest import Axis, Port
 from edgespark.runtime.points.coloured import groups
 from edgespark.runtime.sensory import ColouredPoints
 from tests.golden.case import Array, Arrays, Case
-from tests.golden.launch import Launch, stage
+from tests.golden.launch import Launch, Run, stage
 
 FIRST, LAST = 16, 4  # rows that a case holds of a longer array
 TAGS = ("start_tag.", "end_tag.")  # of no encoder in the public code, and cut off here
@@ -59,9 +60,10 @@ def encoder(case: Case, launch: Launch) -> Arrays:
     prepared, picked = _prepared(config.tokenizers[modality], case.inputs()["x"])
 
     def run(kind: str, array: Array) -> Array:
-        part = kind if kind in SHARED else f"{kind}.{modality}"
-        made = _stage(kind, filled(config, part, read), config, array)
-        return launch(made)({"x": array})["y"]
+        if kind in SHARED:
+            return _shared(kind, filled(config, kind, read), config, launch)({"x": array})["y"]
+        own = stage(filled(config, f"{kind}.{modality}", read), {"x": array}, "y", fixed=("x",))
+        return launch(own)({"x": array})["y"]
 
     features = run("trunk", run("tokenizer", prepared))
     sequence = run("projection", features)
@@ -131,10 +133,25 @@ def _cut(count: int, features: Array, sequence: Array) -> Arrays:
     }
 
 
-def _stage(kind: str, module: nn.Module, config: OneLLMConfig, array: Array) -> Stage:
-    if kind in SHARED:
-        return SHARED[kind](module, config)
-    return stage(module, {"x": array}, "y", fixed=("x",))
+def _shared(kind: str, module: nn.Module, config: OneLLMConfig, launch: Launch) -> Run:
+    """Launch a part that all modalities share once, as long as its sizes and weights are the same.
+
+    To export the experts takes most of a small case's time.
+    """
+    key = (kind, launch, config.clip, config.experts, _sum(module))
+    if key not in LAUNCHED:
+        while len(LAUNCHED) >= KEPT:
+            del LAUNCHED[next(iter(LAUNCHED))]
+        LAUNCHED[key] = launch(SHARED[kind](module, config))
+    return LAUNCHED[key]
+
+
+def _sum(module: nn.Module) -> int:
+    """Sum up the weights, so that others have another sum."""
+    total = 0
+    for each in module.state_dict().values():
+        total = zlib.crc32(each.numpy(), total)
+    return total
 
 
 def _trunk(module: nn.Module, config: OneLLMConfig) -> Stage:
@@ -149,6 +166,8 @@ def _experts(module: nn.Module, config: OneLLMConfig) -> Stage:
 
 
 SHARED: dict[str, Callable[[Any, OneLLMConfig], Stage]] = {"trunk": _trunk, "experts": _experts}
+LAUNCHED: dict[tuple[object, ...], Run] = {}
+KEPT = 4  # two parts, in PyTorch and as a graph
 
 
 def _width(config: OneLLMConfig) -> Axis:

@@ -16,6 +16,15 @@ from edgespark.runtime.preprocessing import (
     Text,
     Tracks,
 )
+from edgespark.runtime.sensory import (
+    Clips,
+    ColouredPoints,
+    Fbank,
+    Motion,
+    Picture,
+    PicturePair,
+    Voxels,
+)
 
 SIZE = 4
 
@@ -52,6 +61,7 @@ SERIES = Series(
     std=10,
     unit="km/h",
 )
+PICTURE = Picture(size=SIZE, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
 RECORDS: dict[str, Preprocessing] = {
     "imagery": imagery(2),
     "frames": Frames(count=2, frame=imagery(3)),
@@ -59,6 +69,13 @@ RECORDS: dict[str, Preprocessing] = {
     "table": TABLE,
     "tracks": TRACKS,
     "series": SERIES,
+    "picture": PICTURE,
+    "picture pair": PicturePair(picture=PICTURE, second="depth"),
+    "clips": Clips(clips=2, seconds=1, crops=3, picture=PICTURE),
+    "fbank": Fbank(rate=16000, mels=8, frames=10, mean=-4, std=4),
+    "motion": Motion(channels=("x", "y"), rate=100, samples=20),
+    "voxels": Voxels(count=6),
+    "coloured points": ColouredPoints(count=8, groups=3, neighbours=2),
     "text": Text(max_tokens=40),
 }
 
@@ -73,5 +90,12 @@ VALUES: dict[str, Any] = {
     "series": np.stack(
         [_draw.normal(50, 10, size=(5, 2)), np.full((5, 2), 0.25), np.full((5, 2), 3)], axis=2
     ),
+    "picture": _draw.integers(0, 256, size=(3, SIZE, SIZE), dtype=np.uint8),
+    "picture pair": tuple(_draw.integers(0, 256, size=(2, 3, SIZE, SIZE), dtype=np.uint8)),
+    "clips": _draw.integers(0, 256, size=(2, 3, SIZE, SIZE + 2), dtype=np.uint8),
+    "fbank": _draw.uniform(-0.5, 0.5, size=1840),
+    "motion": _draw.normal(size=(2, 20)),
+    "voxels": _draw.normal(size=(2, 6)),
+    "coloured points": _draw.uniform(size=(8, 6)),
     "text": "a note",
 }

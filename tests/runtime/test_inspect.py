@@ -74,6 +74,16 @@ WORDS = {
     "tracks": "4 positions in metres, 0.5 s apart, of 1 to 2 agents within 10 m, "
     "the agent itself first; 3 are to come",
     "series": "5 steps, 300 s apart, in km/h, at 2 nodes (north, south); 2 are to come",
+    "picture": "a colour picture, uint8, of which the middle square is brought to 4 x 4 pixels",
+    "picture pair": "a colour picture, uint8, of which the middle square is brought to 4 x 4 "
+    "pixels, and its depth",
+    "clips": "a video, of which the first frame of each of 2 clips of 1 s is taken, in 3 square "
+    "cuts of 4 x 4 pixels",
+    "fbank": "sound of 0.025 s or more, brought to 16000 Hz, of which the first 0.115 s and the "
+    "first channel are taken",
+    "motion": "0.2 s (20 samples) of 2 signals (x, y), at 100 Hz or resampled to it",
+    "voxels": "6 voxels, or rows of so many: repeats, of which the mean is taken",
+    "coloured points": "8 points with colours, farthest first of more, in 3 groups of 2",
     "text": "1 to 40 tokens",
 }
 

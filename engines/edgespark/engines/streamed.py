@@ -15,65 +15,42 @@ from edgespark.engines.forms import Form, Spec
 from edgespark.engines.weight_only import PRECISIONS, lower
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.manifest import Precision
+from edgespark.runtime.progress import track
 
 Array = NDArray[np.generic]
 Source = Callable[[str], Array]
-Told = Callable[[str, int], None]
 
 SMALL = 1024  # bytes; what is smaller stands in the graph itself
 LARGE = 1 << 16  # bytes; what is as large starts a page, so that it can be mapped
 PAGE, WORD = 4096, 64  # bytes
 
 
-def _silent(_name: str, _bytes: int) -> None:
-    """Tell nobody."""
-
-
-def store(  # noqa: PLR0913 what is read, where it goes, and in which form
-    model: onnx.ModelProto,
-    source: Source,
-    folder: Path,
-    location: str,
-    precision: Precision,
-    *,
-    each: Told = _silent,
+def store(
+    model: onnx.ModelProto, source: Source, folder: Path, location: str, precision: Precision
 ) -> onnx.ModelProto:
     """Write the absent weights of a graph into the new file `location` of the graph's `folder`.
 
     Returns the graph that reads them there; `model` stays as it was. `source` gives a parameter by
     its name, as its module has it, in float16 or float32, KeyError where there is none. It may give
-    a mapped file, and is done with it before the next one is asked for. `each` is told the name of
-    every weight that is written, and its bytes. At most three copies of the largest weight are in
-    memory.
+    a mapped file, and is done with it before the next one is asked for. At most three copies of the
+    largest weight are in memory. A progress bar counts the weights.
 
     Raises InputError where a weight is missing, or has another shape than the graph's, or cannot
     be held by the precision; CheckError where the graph cannot; OSError where the file is there or
     cannot be written. Nothing is left of a file that was begun.
     """
     made, forms = lower(model, precision)
-    with _new(folder / location) as file:
-        tensors: list[TensorProto] = []
-        for waiting in made.graph.initializer:
+    tensors: list[TensorProto] = []
+    before = list(made.graph.initializer)
+    with _new(folder / location) as file, track(before, f"write {location}", len(before)) as each:
+        for waiting in each:
             if is_absent(waiting):
-                stored = list(_stored(waiting, source, forms[waiting.name], file))
-                each(waiting.name, sum(spec.bytes for spec, _ in stored))
-                tensors += [tensor for _, tensor in stored]
+                tensors += _stored(waiting, source, forms[waiting.name], file)
             else:
                 tensors.append(waiting)
         del made.graph.initializer[:]
         made.graph.initializer.extend(tensors)
         return proven(made, PRECISIONS[precision].opset)
-
-
-def stored_bytes(model: onnx.ModelProto, precision: Precision) -> int:
-    """Tell how large the file will be that `store` writes; nothing is read or written."""
-    made, forms = lower(model, precision)
-    end = 0
-    for waiting in filter(is_absent, made.graph.initializer):
-        for spec in forms[waiting.name].specs(waiting.name, tuple(waiting.dims)):
-            if spec.bytes >= SMALL:
-                end = _start(end, spec) + spec.bytes
-    return end
 
 
 @contextmanager
@@ -96,8 +73,8 @@ def _start(end: int, spec: Spec) -> int:
 
 def _stored(
     waiting: TensorProto, source: Source, form: Form, file: BinaryIO
-) -> Iterator[tuple[Spec, TensorProto]]:
-    """Store one weight: each of its tensors with what the graph says of it."""
+) -> Iterator[TensorProto]:
+    """Store one weight: give what the graph says of each of its tensors."""
     contents = form.encode(_given(waiting, source))
     specs = form.specs(waiting.name, tuple(waiting.dims))
     for spec, content in zip(specs, contents, strict=True):
@@ -111,7 +88,7 @@ def _stored(
             tensor.raw_data = content.tobytes()
         else:
             _write(tensor, spec, content, file)
-        yield spec, tensor
+        yield tensor
 
 
 def _given(waiting: TensorProto, source: Source) -> Array:

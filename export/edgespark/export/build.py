@@ -144,7 +144,7 @@ def _whole(stage: Stage, placed: list[_Placed], draft: Draft) -> Built:
         took = median_ms(session, fed)
         session.close()
         graphs.append(_graph(stage, each))
-        measured.append(_measured(stage, each, found.error, took, BACKEND))
+        measured.append(_measured(stage, each, found.error, took))
     return Built(graphs=tuple(graphs), reference=reference, measured=tuple(measured))
 
 
@@ -169,8 +169,9 @@ def _swept(stage: Stage, placed: list[_Placed], draft: Draft) -> Built:
                 f"from PyTorch's by {worst:.2e} standard deviations; at most "
                 f"{LIMITS[each.precision]:.0e} is allowed"
             )
+        made = _measured(stage, each, worst, found.ms[each.precision])
         how = f"{BACKEND}, layer by layer"
-        measured.append(_measured(stage, each, worst, found.ms[each.precision], how))
+        measured.append(replace(made, backend=how, layers=tuple(errors)))
     graphs = tuple(_graph(stage, each) for each in placed)
     return Built(graphs=graphs, reference=found.reference, measured=tuple(measured))
 
@@ -196,5 +197,7 @@ def _graph(stage: Stage, placed: _Placed) -> Graph:
     )
 
 
-def _measured(stage: Stage, placed: _Placed, error: float, ms: float, how: str) -> Measurement:
-    return Measurement(part=stage.name, precision=placed.precision, error=error, ms=ms, backend=how)
+def _measured(stage: Stage, placed: _Placed, error: float, ms: float) -> Measurement:
+    return Measurement(
+        part=stage.name, precision=placed.precision, error=error, ms=ms, backend=BACKEND
+    )

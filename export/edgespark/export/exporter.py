@@ -1,5 +1,6 @@
 """From a blueprint to a bundle: trace every stage, prove each graph, pack, publish."""
 
+import hashlib
 from contextlib import ExitStack
 from importlib.metadata import version
 from itertools import chain
@@ -54,7 +55,9 @@ def _kept(
 ) -> Kept | None:
     if not blueprint.fingerprint:
         return None
-    kept = stack.enter_context(keep(draft.place, blueprint.fingerprint[:16]))
+    made_of = f"{blueprint.fingerprint} {version('edgespark')} {version('torch')}"
+    own = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    kept = stack.enter_context(keep(draft.place, own))
     check_room(draft.place, expected_bytes(blueprint.stages, among) - kept.bytes)
     return kept
 

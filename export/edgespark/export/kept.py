@@ -2,7 +2,7 @@
 
 A folder `.NAME.kept-FINGERPRINT` beside the bundle to be holds them while a large export runs. It
 goes when the bundle is in place, and stays where the export ends in any other way. Only what stands
-in its ledger is whole; the fingerprint binds it to the weights it was made of.
+in its ledger is whole; the fingerprint binds it to the weights and versions it was made of.
 """
 
 import errno
@@ -99,10 +99,13 @@ def _locked(folder: Path, place: Path) -> Iterator[None]:
 
 
 def _tell_others(place: Path, own: Path) -> None:
-    """Tell what interrupted exports of other weights to the same place have left."""
+    """Tell what interrupted exports of another fingerprint to the same place have left."""
     for other in sorted(place.parent.glob(f".{glob.escape(place.name)}.kept-*")):
         if other != own:
-            text = f"{other} is kept of an interrupted export of other weights; delete it by hand"
+            text = (
+                f"{other} is kept of an interrupted export of other weights, or by other versions; "
+                "delete it by hand"
+            )
             warnings.warn(text, EdgesparkWarning, stacklevel=4)
 
 

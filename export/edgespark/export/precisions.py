@@ -8,8 +8,14 @@ from edgespark.runtime.manifest import Precision, Variant
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
 FLOATS: tuple[Precision, ...] = ("fp32", "fp16")
-LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.2, "int4": 1.5}
-"""Greatest |graph - PyTorch|, in standard deviations of PyTorch's output, of any one value."""
+LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.5, "int4": 1.5}
+"""Greatest |graph - PyTorch|, in standard deviations of PyTorch's output, of any one value.
+
+Those of integers tell a wrong graph from a rounded one, not a good model from a bad one: scores do
+that. allspark-tiny's decoder is off by 0.20 in INT8, half of it from ONNX Runtime's kernels, which
+round activations too, and by 0.62 in INT4; with the scales of one matrix in the wrong places it is
+off by 1.7 and 2.2.
+"""
 BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.2, "int4": 0.75}
 """Bytes per weight, scales among them, at most."""
 PREFERRED = ("fp32", "int8", "int4", "fp16")  # on a CPU, which computes fp16 as fp32

@@ -18,8 +18,8 @@ RESERVED_MODALITIES = (
     "top_p",
     "seed",
     "stop",
-    "stream",
     "decoding",
+    "stream",
 )
 RESERVED_VARIANTS = ("auto",)
 

@@ -155,6 +155,8 @@ def _evidence_lines(evidence: dict[str, Any]) -> Iterator[str]:
     for each in evidence["parity"]:
         error = f"error {each['error']:.1e} of the reference's standard deviation"
         yield f"  {each['part']} {each['precision']}: {error} ({each['backend']})"
+        if each["layers"]:
+            yield f"    by layer, the head last: {' '.join(f'{e:.0e}' for e in each['layers'])}"
     for each in evidence["scores"]:
         values = ", ".join(f"{name} {value:.4g}" for name, value in each["values"].items())
         others = [f"{name} {value:.4g}" for name, value in each["baselines"].items()]

@@ -240,7 +240,8 @@ class Measurement:
     """What a graph's outputs differed by from PyTorch's when the bundle was made.
 
     `error` is in standard deviations of the reference output, the worst of all probes; `ms` is the
-    time of the first; `backend` names what ran the graph.
+    time of the first; `backend` names what ran the graph. A decoder that was proved layer by layer
+    has the error of each in `layers`, each fed what PyTorch gave to it, and last the head's.
     """
 
     part: str
@@ -248,6 +249,7 @@ class Measurement:
     error: float
     ms: float
     backend: str
+    layers: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -56,6 +56,11 @@ class NpyFile:
         """The number of axes."""
         return len(self.shape)
 
+    @property
+    def size(self) -> int:
+        """The number of samples."""
+        return prod(self.shape)
+
     def __len__(self) -> int:
         """Return the length of the first axis."""
         return self.shape[0]

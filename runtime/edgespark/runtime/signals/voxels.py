@@ -29,12 +29,11 @@ def prepare_voxels(record: Voxels, value: NDArray[Any], name: str = "the array")
         raise InputError(f"{name}: holds {value.dtype.name}; expected numbers {what}")
     if value.ndim not in RANKS:
         raise InputError(f"{name}: has shape {value.shape}; expected {what}")
-    repeats = value.reshape(-1, value.shape[-1]) if value.size else value[:0]
-    if not len(repeats):
+    if not value.size:
         raise InputError(f"{name}: holds nothing; expected {what}")
     _check_width(record, value.shape[-1], name)
-    with np.errstate(all="ignore"):  # what comes of NaN and of too great ones is looked at
-        mean = repeats.mean(axis=0, dtype=np.float64)
+    repeats = value[None] if value.ndim == 1 else value
+    mean = _mean(repeats)
     wrong = ~(np.abs(mean) <= GREATEST)
     if wrong.any():
         voxel = int(wrong.argmax())
@@ -44,6 +43,15 @@ def prepare_voxels(record: Voxels, value: NDArray[Any], name: str = "the array")
             "measured"
         )
     return Prepared(arrays={"voxels": mean.astype(np.float32)[None, None]})
+
+
+def _mean(repeats: NDArray[Any]) -> Doubles:
+    """Average over the first axis, a scan at a time, which may lie in a file."""
+    total = np.zeros(repeats.shape[1])
+    with np.errstate(all="ignore"):  # what comes of NaN and of too great ones is looked at
+        for k in range(len(repeats)):
+            total += np.asarray(repeats[k], np.float64)
+        return total / len(repeats)
 
 
 def voxels_from_csv(record: Voxels, path: str | Path) -> Doubles:
