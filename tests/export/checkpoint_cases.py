@@ -182,7 +182,7 @@ BAD: dict[str, tuple[Callable[[Path], Path], str]] = {
     "suffix": (lambda folder: text(folder, "", "a.onnx"), "expected a .safetensors, .pth"),
     "list": (lambda f: saved(f / "a.pth", [torch.ones(2)]), "holds a list"),
     "number": (lambda f: saved(f / "a.pth", {"a": 3, "b": "c"}), "'a' is a int; 'b' is a str"),
-    "whole numbers": (lambda f: saved(f / "a.pth", {"a": torch.arange(2)}), "a is torch.int64"),
+    "whole numbers": (lambda f: saved(f / "a.pth", {"a": torch.arange(2)}), "got torch.int64: a"),
     "no storage": (
         lambda f: saved(f / "a.pth", {"a": torch.ones(2, device="meta")}),
         "without plain numbers",

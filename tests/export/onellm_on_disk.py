@@ -70,6 +70,10 @@ def checkpoint(folder: Path, changed: Mapping[str, Tensor] | None = None) -> Pat
     return path
 
 
-def blueprint(folder: Path, modalities: tuple[str, ...] = ()) -> Blueprint:
+def blueprint(
+    folder: Path,
+    modalities: tuple[str, ...] = (),
+    changed: Mapping[str, Tensor] | None = None,
+) -> Blueprint:
     """Make the blueprint of the small model."""
-    return onellm_blueprint(SMALL, checkpoint(folder), modalities)
+    return onellm_blueprint(SMALL, checkpoint(folder, changed), modalities)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from edgespark.export.checkpoints import strict
+from edgespark.export.checkpoints.folding import folded
 from edgespark.export.checkpoints.stored import open_checkpoint
 from edgespark.export.checkpoints.strict import check_names
 from edgespark.export.models.onellm.names import checkpoint_shapes
@@ -174,7 +174,7 @@ def test_a_long_list_has_numbered_names_on_one_line(tmp_path: Path) -> None:
 @given(st.sets(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=10))
 def test_folding_leaves_no_name_out(numbers: set[tuple[int, int]]) -> None:
     names = [f"a.{first}.{second}.b" for first, second in numbers]
-    lines = strict._folded(strict._folded(names))
+    lines = folded(folded(names))
     assert sorted(each for line in lines for each in unfolded(line)) == sorted(names)
 
 

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from edgespark.export.precisions import asked, form, forms, preferred, variants
+from edgespark.export.precisions import asked, check_brought, form, forms, preferred, variants
 from edgespark.export.stage import Stage
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.manifest import Precision
@@ -47,11 +47,20 @@ def test_a_cpu_prefers_what_it_computes_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        (["fp64"], "cannot export precision fp64; there are: fp32, fp16, int8, int4"),
-        (["fp32", ""], "cannot export precision ; there are"),
+        (["fp64"], "cannot export precision 'fp64'; there are: fp32, fp16, int8, int4"),
+        (["fp32", ""], "cannot export precision ''; there are"),
+        ([], "no precision to export; there are: fp32"),
         (["int4", "int4"], "stands twice in int4,int4"),
     ],
 )
 def test_a_precision_that_is_none_is_refused(names: list[str], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         asked(names)
+
+
+def test_a_graph_that_a_stage_brings_is_taken_as_it_is_or_not_at_all() -> None:
+    brings = cast("Stage", SimpleNamespace(name="photo", role="encoder", graph=b"onnx"))
+    traced = cast("Stage", SimpleNamespace(name="decoder", role="decoder", graph=None))
+    check_brought((brings, traced), ("fp32", "int8", "int4"))
+    with pytest.raises(UsageError, match=r"photo brings a graph of its own.* fp16 cannot"):
+        check_brought((brings, traced), ("fp32", "fp16"))

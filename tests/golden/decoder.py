@@ -8,12 +8,10 @@ import torch
 
 from edgespark.export.models.config import Llama
 from edgespark.export.models.llama import LlamaDecoder
+from edgespark.export.recipes.decoders import decoder_ports, embedder_ports, states
 from edgespark.export.stage import Stage
-from edgespark.runtime.manifest import Axis, Port, State
 from tests.golden.case import Array, Arrays, Case
-from tests.golden.launch import Launch, Run, stage
-
-BATCH = Axis(name="batch", low=1, high=64)
+from tests.golden.launch import Launch, Run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +39,7 @@ class Chain:
     def empty(self) -> Arrays:
         """Return the state before the first row."""
         nothing = np.zeros((0, 1, self.size.heads, self.size.head_dim), np.float32)
-        return {state.past.name: nothing for state in _states(self.size)}
+        return {state.past.name: nothing for state in states(self.size)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,25 +147,19 @@ def launched(model: LlamaDecoder, launch: Launch) -> Chain:
 
 
 def _embedder(model: LlamaDecoder) -> Stage:
-    sequence = Axis(name="sequence", low=1, high=model.config.context)
-    made = stage(model.model.embed_tokens, {"input_ids": np.ones((1, 2), np.int64)}, "embeds")
-    port = Port(name="input_ids", dtype="int64", axes=(BATCH, sequence))
+    inputs, outputs = embedder_ports(model.config)
     return Stage(
-        name=made.name,
+        name="embedder",
         role="embedder",
-        module=made.module,
-        inputs=(port,),
-        outputs=made.outputs,
-        probes=made.probes,
+        module=model.model.embed_tokens,
+        inputs=inputs,
+        outputs=outputs,
+        probes=({"input_ids": torch.ones(2, 2, dtype=torch.int64)},),
     )
 
 
 def _decoder(model: LlamaDecoder, size: Llama) -> Stage:
-    sequence, selected = (
-        Axis(name=name, low=1, high=size.context) for name in ("sequence", "selected")
-    )
-    width = Axis(name="width", low=size.width, high=size.width)
-    states = tuple(_states(size))
+    (inputs, outputs), kept = decoder_ports(size), tuple(states(size))
     probe = {
         "inputs_embeds": torch.zeros(2, 3, size.width),
         "position_ids": torch.zeros(2, 3, dtype=torch.int64),
@@ -178,29 +170,8 @@ def _decoder(model: LlamaDecoder, size: Llama) -> Stage:
         name="decoder",
         role="decoder",
         module=model,
-        inputs=(
-            Port(name="inputs_embeds", dtype="float32", axes=(BATCH, sequence, width)),
-            Port(name="position_ids", dtype="int64", axes=(BATCH, sequence)),
-            Port(name="select", dtype="int64", axes=(selected,)),
-        ),
-        outputs=tuple(Port(name=name, dtype="float32", axes=()) for name in ("hidden", "logits")),
-        states=states,
-        probes=(probe | {state.past.name: past.clone() for state in states},),
+        inputs=inputs,
+        outputs=outputs,
+        states=kept,
+        probes=(probe | {state.past.name: past.clone() for state in kept},),
     )
-
-
-def _states(size: Llama) -> Iterator[State]:
-    past = Axis(name="past", low=0, high=size.context - 1)
-    sequence = Axis(name="sequence", low=1, high=size.context)
-    heads = Axis(name="heads", low=size.heads, high=size.heads)
-    each = Axis(name="head_dim", low=size.head_dim, high=size.head_dim)
-    for layer in range(size.depth):
-        for kind in ("key", "value"):
-            yield State(
-                past=Port(
-                    name=f"past.{kind}.{layer}", dtype="float32", axes=(past, BATCH, heads, each)
-                ),
-                new=Port(
-                    name=f"new.{kind}.{layer}", dtype="float32", axes=(sequence, BATCH, heads, each)
-                ),
-            )

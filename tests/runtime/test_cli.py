@@ -69,6 +69,7 @@ def raising(error: BaseException) -> Callable[[list[str]], int]:
         (["run", "BUNDLE", "--task", "predict", "--input", "language=a"], "no regression head"),
         (["run", "BUNDLE", "--task", "guess"], "invalid choice: 'guess'"),
         (["run", "BUNDLE", "--task", "embed", "--prompt", "?"], "--prompt means nothing"),
+        (["run", "BUNDLE", "--task", "embed", "--decoding", "a"], "--decoding means nothing"),
         (["run", "BUNDLE", "--precision", "fp61"], "no precision 'fp61'"),
         (["run", "BUNDLE", "--device", "gpu"], "no device 'gpu'"),
         (["run", "BUNDLE", "--threads", "0"], "threads"),

@@ -1,12 +1,15 @@
 """How a bundle wants its answers made: its own defaults, and other ways to decode."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from edgespark.runtime import UsageError
-from edgespark.runtime.manifest import Generation, Language
+from edgespark.runtime.generation import Generation
+from edgespark.runtime.manifest import Language
+from edgespark.runtime.scores import _means
 from tests.runtime.stand_in import StandIn
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
@@ -45,6 +48,14 @@ def test_what_the_caller_leaves_out_is_as_the_bundle_says(drawing: StandIn) -> N
     )
 
 
+def test_answers_are_judged_greedily_whatever_the_bundle_draws(drawing: StandIn) -> None:
+    spark = drawing.spark()
+    greedy = spark.generate("hi", rgb=RGB, temperature=0)
+    data = {"input": np.stack([RGB] * 2), "question": ["hi"] * 2, "answer": [greedy] * 2}
+    labelled = {name: np.asarray(each) for name, each in data.items()} | {"label": np.zeros(2, int)}
+    assert _means(spark, "rgb", labelled, range(2))["answer"] == 1
+
+
 def test_a_decoding_that_forgets_puts_new_tokens_in_the_prompts_last_places(
     forgetful: StandIn,
 ) -> None:
@@ -72,10 +83,21 @@ def test_a_prompt_without_modalities_is_never_forgotten(forgetful: StandIn) -> N
 def test_an_unknown_decoding_is_told_with_those_there_are(forgetful: StandIn, name: object) -> None:
     with pytest.raises(UsageError, match=r"no decoding .* beside the right one: released"):
         forgetful.spark().generate("hi", rgb=RGB, decoding=name)  # type: ignore[call-overload]
+    with pytest.raises(UsageError, match="no decoding"):
+        forgetful.spark().generate("hi", decoding=name)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"max_tokens": 0}, {"temperature": -0.1}, {"top_p": 0.0}, {"top_p": 1.1}]
+    "wrong",
+    [
+        {"max_tokens": 0},
+        {"temperature": -0.1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"top_p": 0.0},
+        {"top_p": 1.1},
+        {"top_p": math.nan},
+    ],
 )
 def test_defaults_that_nothing_could_be_drawn_with_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="needs max_tokens"):

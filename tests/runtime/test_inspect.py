@@ -59,7 +59,7 @@ def test_people_see_the_modalities_parts_and_evidence(
         "  classification by head_rgb: water, forest",
         "part decoder, decoder: fp32 4.0 KiB",
         "  input  pixels: float32 [batch 1…4, bands 3, rows 16, columns 16]",
-        "  state  2 tensors in fp32",
+        "  state  2 tensors of the fp32 graph",
         "measured when it was made, with torch 2.13.0",
     ):
         assert text in out

@@ -75,20 +75,26 @@ def _stored(
     waiting: TensorProto, source: Source, form: Form, file: BinaryIO
 ) -> Iterator[TensorProto]:
     """Store one weight: give what the graph says of each of its tensors."""
-    contents = form.encode(_given(waiting, source))
+    array = _given(waiting, source)
+    contents = form.encode(array)
     specs = form.specs(waiting.name, tuple(waiting.dims))
     for spec, content in zip(specs, contents, strict=True):
         if content.dtype.kind == "f" and not np.isfinite(content).all():
-            raise InputError(
-                f"{waiting.name}: holds NaN, infinity, or more than {spec.name!r} can hold as "
-                f"{TensorProto.DataType.Name(spec.kind)}; take another precision or mend it"
-            )
+            raise InputError(f"{Path(file.name).name}: {waiting.name} {_unfit(array, spec)}")
         tensor = TensorProto(name=spec.name, data_type=spec.kind, dims=spec.dims)
         if spec.bytes < SMALL:
             tensor.raw_data = content.tobytes()
         else:
             _write(tensor, spec, content, file)
         yield tensor
+
+
+def _unfit(array: Array, spec: Spec) -> str:
+    """Tell why an array cannot be stored."""
+    if not np.isfinite(array).all():
+        return "holds NaN or infinity; mend the checkpoint"
+    kind = TensorProto.DataType.Name(spec.kind)
+    return f"holds more than {spec.name!r} can hold as {kind}; take another precision"
 
 
 def _given(waiting: TensorProto, source: Source) -> Array:

@@ -73,5 +73,6 @@ def _line(bundle: Bundle) -> str:
     worst = max(manifest.evidence.parity, key=lambda each: each.error)
     return (
         f"{bundle.root}: {manifest.name}, {len(manifest.parts)} parts, {total / 1e6:.1f} MB; "
-        f"furthest from PyTorch: {worst.part}, {worst.error:.1e} of a standard deviation"
+        f"furthest from PyTorch: {worst.part}, {worst.error:.1e} of a standard deviation "
+        f"({worst.backend})"
     )

@@ -9,10 +9,18 @@ from pathlib import Path
 from edgespark.calibration.arrays import npz
 from edgespark.export.blueprint import Blueprint
 from edgespark.export.blueprint_types import check_types
-from edgespark.export.build import build
+from edgespark.export.build import build, data_of, graph_name, made_of
 from edgespark.export.kept import Kept, check_room, keep
 from edgespark.export.pack import Draft, pack
-from edgespark.export.precisions import expected_bytes, forms, preferred, variants
+from edgespark.export.precisions import (
+    asked,
+    check_brought,
+    expected_bytes,
+    forms,
+    preferred,
+    reference_bytes,
+    variants,
+)
 from edgespark.export.stage import Stage
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import (
@@ -34,13 +42,15 @@ def export(
     """Write the blueprint as a bundle at `out`, a variant per precision, and open it.
 
     Without `precisions` it has the blueprint's own. Raises InputError for a blueprint of other
-    things than a Blueprint holds; OutputError where nothing can, or must, be written there, or the
-    disk is too small; CheckError where a graph is further from its module than its precision
-    allows. Whatever happens, `out` is the old bundle or the new one; what a large export has
-    finished is kept beside it, and the next begins with that.
+    things than a Blueprint holds; UsageError for a precision that is none, or that a stage with a
+    graph of its own cannot have; OutputError where nothing can, or must, be written there, or a
+    disk is too small for a large export; CheckError where a graph is further from its module than
+    its precision allows. Whatever happens, `out` is the old bundle or the new one; what a large
+    export has finished is kept beside it, and the next begins with that.
     """
     check_types(blueprint)
-    among = precisions or blueprint.precisions
+    among = asked(precisions or blueprint.precisions)
+    check_brought(blueprint.stages, among)
     with ExitStack() as stack:
         draft = stack.enter_context(pack(out, replace=replace))
         kept = _kept(blueprint, draft, among, stack)
@@ -55,11 +65,21 @@ def _kept(
 ) -> Kept | None:
     if not blueprint.fingerprint:
         return None
-    made_of = f"{blueprint.fingerprint} {version('edgespark')} {version('torch')}"
-    own = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    told = [blueprint.fingerprint, *(f"{name} {version(name)}" for name in MADE_WITH)]
+    own = hashlib.sha256(" ".join(told).encode()).hexdigest()[:16]
     kept = stack.enter_context(keep(draft.place, own))
-    check_room(draft.place, expected_bytes(blueprint.stages, among) - kept.bytes)
+    check_room(draft.place, sum(_missing(stage, among, kept) for stage in blueprint.stages))
     return kept
+
+
+def _missing(stage: Stage, among: tuple[Precision, ...], kept: Kept) -> int:
+    """Estimate the bytes that are yet to be written of a stage."""
+    names = {each: graph_name(stage, each) for each in forms(stage, among)}
+    return reference_bytes(stage) + sum(
+        expected_bytes(stage, precision)
+        for precision, name in names.items()
+        if not kept.has((name, data_of(name)), made_of(stage))
+    )
 
 
 def _part(

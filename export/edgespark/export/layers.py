@@ -7,7 +7,7 @@ run beside it, on what PyTorch gave to that layer.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from edgespark.engines.pieces import piece
-from edgespark.export.models.llama import Layer, LlamaDecoder, causal_mask
+from edgespark.export.models.llama import Layer, LlamaDecoder, RMSNorm, causal_mask
 from edgespark.export.stage import Stage
 from edgespark.runtime.backends import Program, Session, backend
 from edgespark.runtime.manifest import Axis, Port
@@ -25,6 +25,7 @@ from edgespark.runtime.verify import distance, median_ms
 
 Source = Callable[[str], Tensor]
 Arrays = dict[str, NDArray[np.generic]]
+Filled = TypeVar("Filled", bound=nn.Module)
 BATCH, SEQUENCE = (Axis(name=name, low=1, high=1 << 20) for name in ("batch", "sequence"))
 
 
@@ -52,25 +53,38 @@ class Sweep:
     """What running all layers has shown.
 
     `reference` holds each probe K, and what PyTorch gave: `K.in.PORT` and `K.out.PORT`. `errors`
-    are those of each graph, by its name: one for every layer, and last the head's, the worst of all
-    probes, in standard deviations of what PyTorch gave. `ms` is how long each graph's layers took
-    together on the first probe.
+    are those of each graph, by its name: one for every layer, and last the head's, each fed what
+    PyTorch gave to it; `whole` are those of the graph's own outputs, each layer fed what the
+    graph's layer before it gave. All are the worst of all probes, in standard deviations of what
+    PyTorch gave. `ms` is how long each graph's layers took together on the first probe.
     """
 
     reference: Arrays = field(default_factory=dict)
     errors: dict[str, list[float]] = field(default_factory=dict)
+    whole: dict[str, float] = field(default_factory=dict)
     ms: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class _Flow:
-    """One probe on its way through the layers."""
+    """One probe on its way through the layers; `own` is where each graph has brought it alone."""
 
     fed: dict[str, Tensor]
     turn: tuple[Tensor, ...]
     mask: Tensor
     x: Tensor
     given: dict[str, Tensor] = field(default_factory=dict)
+    own: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A layer of a graph, or its head: what lies between two tensors."""
+
+    stage: Stage
+    graph: str
+    index: int
+    ports: tuple[Port, ...]
 
 
 @torch.no_grad()
@@ -82,18 +96,23 @@ def sweep(stage: Stage, source: Source, graphs: Mapping[str, Stored]) -> Sweep:
     """
     decoder = cast("LlamaDecoder", stage.module)
     flows = [_flow(decoder, probe) for probe in stage.probes]
-    found = Sweep(errors={name: [] for name in graphs}, ms=dict.fromkeys(graphs, 0.0))
+    found = Sweep(
+        errors={name: [] for name in graphs},
+        whole=dict.fromkeys(graphs, 0.0),
+        ms=dict.fromkeys(graphs, 0.0),
+    )
     pieces = range(decoder.config.depth + 1)
     with track(pieces, f"prove {stage.name}", len(pieces)) as shown:
         for index in shown:
             last = index == decoder.config.depth
             fed = [_before(flow, index) for flow in flows]
-            (_finish if last else _advance)(decoder, index, source, flows)
+            if last:
+                _finish(decoder, source, flows)
+            else:
+                _advance(decoder, index, source, flows)
+            ports = stage.outputs if last else _layer_ports(stage, index)
             for name, graph in graphs.items():
-                ports = _head_ports(stage) if last else _layer_ports(stage, index)
-                error, took = _compared(stage, index, graph, ports, fed, flows)
-                found.errors[name].append(error)
-                found.ms[name] += took
+                _compare(_Piece(stage, name, index, ports), graph, fed, flows, found)
     for k, flow in enumerate(flows):
         for side, tensors in (("in", flow.fed), ("out", flow.given)):
             names = [port.name for port in (stage.fed if side == "in" else stage.given)]
@@ -117,7 +136,7 @@ def _before(flow: _Flow, index: int) -> dict[str, Tensor]:
     return flow.fed | ({after(index - 1): flow.x} if index else {})
 
 
-def _filled(module: nn.Module, prefix: str, source: Source) -> nn.Module:
+def _filled(module: Filled, prefix: str, source: Source) -> Filled:
     state = {name: source(prefix + name).float() for name in module.state_dict()}
     module.load_state_dict(state, assign=True)
     return module.eval()
@@ -133,14 +152,15 @@ def _advance(decoder: LlamaDecoder, index: int, source: Source, flows: list[_Flo
         flow.given |= {after(index): flow.x, f"new.key.{index}": key, f"new.value.{index}": value}
 
 
-def _finish(decoder: LlamaDecoder, _: int, source: Source, flows: list[_Flow]) -> None:
-    gain = source("model.norm.weight").float()
-    head = source("lm_head.weight").float()
-    epsilon = decoder.config.epsilon
+def _finish(decoder: LlamaDecoder, source: Source, flows: list[_Flow]) -> None:
+    config = decoder.config
+    with torch.device("meta"):
+        norm = RMSNorm(config.width, config.epsilon)
+        head = nn.Linear(config.width, config.vocabulary, bias=False)
+    norm, head = _filled(norm, "model.norm.", source), _filled(head, "lm_head.", source)
     for flow in flows:
-        x = flow.x.index_select(1, flow.fed["select"])
-        hidden = gain * (x * torch.rsqrt(x.square().mean(-1, keepdim=True) + epsilon))
-        flow.given |= {"hidden": hidden, "logits": hidden @ head.T}
+        hidden = norm(flow.x.index_select(1, flow.fed["select"]))
+        flow.given |= {"hidden": hidden, "logits": head(hidden)}
 
 
 def _layer_ports(stage: Stage, index: int) -> tuple[Port, ...]:
@@ -148,47 +168,37 @@ def _layer_ports(stage: Stage, index: int) -> tuple[Port, ...]:
     return (_stream(stage, index), *(port for port in stage.given if port.name in names))
 
 
-def _head_ports(stage: Stage) -> tuple[Port, ...]:
-    return stage.outputs
-
-
 def _stream(stage: Stage, index: int) -> Port:
     width = next(port for port in stage.inputs if port.name == "inputs_embeds").axes[-1]
     return Port(name=after(index), dtype="float32", axes=(BATCH, SEQUENCE, width))
 
 
-def _compared(  # noqa: PLR0913 a layer is judged from exactly these
-    stage: Stage,
-    index: int,
-    graph: Stored,
-    ports: tuple[Port, ...],
-    fed: list[dict[str, Tensor]],
-    flows: list[_Flow],
-) -> tuple[float, float]:
-    cuts = (_stream(stage, index - 1),) if index else ()
-    cut = piece(graph.model, cuts, ports)
+def _compare(
+    part: _Piece, graph: Stored, fed: list[dict[str, Tensor]], flows: list[_Flow], found: Sweep
+) -> None:
+    cuts = (_stream(part.stage, part.index - 1),) if part.index else ()
+    cut = piece(graph.model, cuts, part.ports)
     names = [each.name for each in cut.graph.input]
-    session = _session(stage, cut, (*cuts, *stage.fed), names, ports, graph)
+    session = _session(part, cut, (*cuts, *part.stage.fed), graph)
     try:
-        error = max(_errors(session, names, ports, fed, flows))
-        return error, median_ms(session, {name: fed[0][name].numpy() for name in names})
+        pairs = list(zip(fed, flows, strict=True))
+        errors = [error for pair in pairs for error in _errors(part, session, names, *pair)]
+        found.errors[part.graph].append(max(errors))
+        whole = [error for pair in pairs for error in _own_errors(part, session, names, *pair)]
+        found.whole[part.graph] = max(found.whole[part.graph], *whole)
+        first = {name: fed[0][name].numpy() for name in names}
+        found.ms[part.graph] += median_ms(session, first)
     finally:
         session.close()
 
 
-def _session(  # noqa: PLR0913 a program is made of exactly these
-    stage: Stage,
-    cut: ModelProto,
-    known: tuple[Port, ...],
-    names: list[str],
-    ports: tuple[Port, ...],
-    graph: Stored,
-) -> Session:
+def _session(part: _Piece, cut: ModelProto, known: tuple[Port, ...], graph: Stored) -> Session:
+    names = [each.name for each in cut.graph.input]
     program = Program(
-        where=f"{stage.name}: {ports[0].name}",
+        where=f"{part.stage.name}: {part.ports[0].name}",
         graph=cut.SerializeToString(),
         inputs=tuple(port for port in known if port.name in names),
-        outputs=ports,
+        outputs=part.ports,
         folder=graph.folder,
         data=graph.data,
     )
@@ -196,13 +206,21 @@ def _session(  # noqa: PLR0913 a program is made of exactly these
 
 
 def _errors(
-    session: Session,
-    names: list[str],
-    ports: tuple[Port, ...],
-    fed: list[dict[str, Tensor]],
-    flows: list[_Flow],
+    part: _Piece, session: Session, names: list[str], fed: dict[str, Tensor], flow: _Flow
 ) -> Iterator[float]:
-    for inputs, flow in zip(fed, flows, strict=True):
-        got = session.run({name: inputs[name].numpy() for name in names})
-        for port in ports:
+    got = session.run({name: fed[name].numpy() for name in names})
+    for port in part.ports:
+        yield distance(got[port.name], flow.given[port.name].numpy())
+
+
+def _own_errors(
+    part: _Piece, session: Session, names: list[str], fed: dict[str, Tensor], flow: _Flow
+) -> Iterator[float]:
+    """Give the errors of what the graph gives at its end, and go on with what it gives within."""
+    before = {after(part.index - 1): flow.own[part.graph]} if part.index else {}
+    got = session.run({name: (fed | before)[name].numpy() for name in names})
+    for port in part.ports:
+        if port.name == after(part.index):
+            flow.own[part.graph] = torch.from_numpy(got[port.name].copy())
+        else:
             yield distance(got[port.name], flow.given[port.name].numpy())

@@ -10,7 +10,6 @@ import torch
 from onnx import TensorProto
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.export import Dim
 from torch.onnx import ONNXProgram
 
 from edgespark.engines.absent import absent, is_absent, proven
@@ -18,14 +17,14 @@ from edgespark.engines.graphs import clean
 from edgespark.engines.ports import rename
 from edgespark.engines.straighten import readers, straighten
 from edgespark.export.stage import Stage
-from edgespark.export.trace import OPSET, _dynamic, _Flat, _quiet, _told
+from edgespark.export.trace import OPSET, Flat, program_of
 from edgespark.runtime.errors import CheckError, InputError
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
-PREFIX = "module."  # of a stage's module in `_Flat`
+PREFIX = "module."  # of a stage's module in `Flat`
 
 
-class _Watched(_Flat):
+class _Watched(Flat):
     """Gives the first output of some submodules too, behind all others."""
 
     def __init__(self, stage: Stage, watched: tuple[str, ...]) -> None:
@@ -58,7 +57,8 @@ def outline(stage: Stage, watched: Mapping[str, str] = NOTHING) -> onnx.ModelPro
     """
     _check(stage, watched)
     with _weightless(stage.module):
-        program = _traced(stage, watched)
+        names = [*(port.name for port in stage.given), *watched.values()]
+        program = program_of(stage, _Watched(stage, tuple(watched)), names, optimize=False)
         weights = _forget(program)
         with _hushed():
             program.optimize()
@@ -136,30 +136,6 @@ def _weightless(module: nn.Module) -> Iterator[None]:
     finally:
         for holder, key, real in places:
             holder[key] = real
-
-
-def _traced(stage: Stage, watched: Mapping[str, str]) -> ONNXProgram:
-    dims = {
-        axis.name: Dim(axis.name, min=axis.low, max=axis.high)
-        for port in stage.fed
-        for axis in port.axes
-        if not axis.static
-    }
-    with _quiet(), torch.no_grad(), _told(stage.name):
-        program = torch.onnx.export(
-            _Watched(stage, tuple(watched)).eval(),
-            tuple(stage.probes[0][port.name] for port in stage.fed),
-            dynamo=True,
-            opset_version=OPSET,
-            dynamic_shapes=(tuple(_dynamic(port, dims) for port in stage.fed),),
-            input_names=[port.name for port in stage.fed],
-            output_names=[*(port.name for port in stage.given), *watched.values()],
-            optimize=False,  # folding would read the weights
-            verbose=False,
-        )
-    if program is None:
-        raise RuntimeError(f"{stage.name}: torch.onnx.export gave no program")
-    return program
 
 
 def _forget(program: ONNXProgram) -> list[TensorProto]:

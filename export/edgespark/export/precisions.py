@@ -1,6 +1,9 @@
 """Which precision every part has in a variant, and how far its graph may be from PyTorch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import prod
+
+from torch import Tensor
 
 from edgespark.export.stage import Stage
 from edgespark.runtime.errors import UsageError
@@ -16,8 +19,9 @@ that. allspark-tiny's decoder is off by 0.20 in INT8, half of it from ONNX Runti
 round activations too, and by 0.62 in INT4; with the scales of one matrix in the wrong places it is
 off by 1.7 and 2.2.
 """
-BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.0, "int8": 1.2, "int4": 0.75}
-"""Bytes per weight, scales among them, at most."""
+BYTES: dict[Precision, float] = {"fp32": 4.0, "fp16": 2.1, "int8": 1.2, "int4": 0.75}
+"""Bytes per weight, scales and vectors among them, at most."""
+FLOAT = 4  # bytes
 PREFERRED = ("fp32", "int8", "int4", "fp16")  # on a CPU, which computes fp16 as fp32
 
 
@@ -25,9 +29,10 @@ def asked(names: Sequence[str]) -> tuple[Precision, ...]:
     """Return the precisions of these names, in order; UsageError lists those there are."""
     known = {str(each): each for each in PRECISIONS}
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(
-            f"cannot export precision {', '.join(unknown)}; there are: {', '.join(known)}"
-        )
+        told = ", ".join(map(repr, unknown))
+        raise UsageError(f"cannot export precision {told}; there are: {', '.join(known)}")
+    if not names:
+        raise UsageError(f"no precision to export; there are: {', '.join(known)}")
     if len(set(names)) < len(names):
         raise UsageError(f"a precision stands twice in {','.join(names)}")
     return tuple(known[name] for name in names)
@@ -50,6 +55,17 @@ def forms(stage: Stage, among: Sequence[Precision]) -> tuple[Precision, ...]:
     return tuple(dict.fromkeys(form(stage, precision, among) for precision in among))
 
 
+def check_brought(stages: Sequence[Stage], among: Sequence[Precision]) -> None:
+    """Refuse precisions that a stage with a graph of its own cannot have: UsageError names both."""
+    for stage in stages:
+        wrong = [each for each in forms(stage, among) if each != "fp32"]
+        if stage.graph is not None and wrong:
+            raise UsageError(
+                f"{stage.name} brings a graph of its own, which is taken as it is, at fp32: "
+                f"{', '.join(wrong)} cannot be exported; leave it out"
+            )
+
+
 def variants(stages: Sequence[Stage], among: Sequence[Precision]) -> tuple[Variant, ...]:
     """Return a variant for each precision, named as it."""
     return tuple(
@@ -66,10 +82,22 @@ def preferred(among: Sequence[Precision]) -> dict[str, str]:
     return {"cpu": next(each for each in PREFERRED if each in among)}
 
 
-def expected_bytes(stages: Sequence[Stage], among: Sequence[Precision]) -> int:
-    """Estimate what the graphs take on disk, from above."""
-    return sum(
-        int(sum(each.numel() for each in stage.module.state_dict().values()) * BYTES[precision])
-        for stage in stages
-        for precision in forms(stage, among)
-    )
+def expected_bytes(stage: Stage, precision: Precision) -> int:
+    """Estimate what a stage's graph takes on disk, from above."""
+    numbers = sum(each.numel() for each in stage.module.state_dict().values())
+    return int(numbers * BYTES[precision])
+
+
+def reference_bytes(stage: Stage) -> int:
+    """Count the bytes of a stage's probes and of what the stage gives for them."""
+    return sum(_probed_bytes(stage, probe) for probe in stage.probes)
+
+
+def _probed_bytes(stage: Stage, probe: Mapping[str, Tensor]) -> int:
+    sizes = {
+        axis.name: size
+        for port in stage.fed
+        for axis, size in zip(port.axes, probe[port.name].shape, strict=True)
+    }
+    given = (prod(sizes.get(axis.name, axis.low) for axis in port.axes) for port in stage.given)
+    return sum(each.nbytes for each in probe.values()) + FLOAT * sum(given)

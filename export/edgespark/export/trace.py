@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped] 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.export import Dim
-from torch.onnx import OnnxExporterError
+from torch.onnx import OnnxExporterError, ONNXProgram
 
 from edgespark.engines.graphs import check, clean
 from edgespark.engines.ports import declare
@@ -39,10 +39,11 @@ class Parity:
     reference: Arrays
 
 
-class _Flat(nn.Module):
+class Flat(nn.Module):
     """Calls a stage's module with the states as one list, and gives one flat tuple."""
 
     def __init__(self, stage: Stage) -> None:
+        """Take the stage's module, and how many inputs it has before its states."""
         super().__init__()
         self.module, self._stateful, self._count = (
             stage.module,
@@ -51,6 +52,7 @@ class _Flat(nn.Module):
         )
 
     def forward(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Give the outputs, then the new states, of the inputs, then the past ones."""
         plain, past = tensors[: self._count], list(tensors[self._count :])
         if not self._stateful:
             return (self.module(*plain),)
@@ -89,7 +91,18 @@ def trace(stage: Stage) -> bytes:
     Raises CheckError where the result is not plain, valid ONNX; InputError where PyTorch cannot
     trace the module.
     """
-    example = tuple(stage.probes[0][port.name] for port in stage.fed)
+    names = [port.name for port in stage.given]
+    program = program_of(stage, Flat(stage), names, optimize=True)
+    return _finished(clean(program.model_proto), stage.name)
+
+
+def program_of(
+    stage: Stage, module: nn.Module, outputs: list[str], *, optimize: bool
+) -> ONNXProgram:
+    """Trace what takes a stage's ports, and gives tensors to be called `outputs`.
+
+    `optimize` folds constants, and reads the weights. Raises InputError where PyTorch cannot.
+    """
     dims = {
         axis.name: Dim(axis.name, min=axis.low, max=axis.high)
         for port in stage.fed
@@ -98,19 +111,19 @@ def trace(stage: Stage) -> bytes:
     }
     with _quiet(), torch.no_grad(), _told(stage.name):
         program = torch.onnx.export(
-            _Flat(stage).eval(),
-            example,
+            module.eval(),
+            tuple(stage.probes[0][port.name] for port in stage.fed),
             dynamo=True,
             opset_version=OPSET,
             dynamic_shapes=(tuple(_dynamic(port, dims) for port in stage.fed),),
             input_names=[port.name for port in stage.fed],
-            output_names=[port.name for port in stage.given],
-            optimize=True,
+            output_names=outputs,
+            optimize=optimize,
             verbose=False,
         )
     if program is None:
         raise RuntimeError(f"{stage.name}: torch.onnx.export gave no program")
-    return _finished(clean(program.model_proto), stage.name)
+    return program
 
 
 def _dynamic(port: Port, dims: Mapping[str, Dim]) -> dict[int, Dim]:
@@ -120,7 +133,7 @@ def _dynamic(port: Port, dims: Mapping[str, Dim]) -> dict[int, Dim]:
 def reference(stage: Stage, probe: Mapping[str, Tensor]) -> Arrays:
     """Run the module on one probe: its outputs and new states by port name."""
     with torch.no_grad():
-        outputs = _Flat(stage).eval()(*(probe[port.name] for port in stage.fed))
+        outputs = Flat(stage).eval()(*(probe[port.name] for port in stage.fed))
     return {port.name: each.numpy() for port, each in zip(stage.given, outputs, strict=True)}
 
 

@@ -20,13 +20,15 @@ COMMANDS = {
     "run": "edgespark.runtime.commands.run",
     "inspect": "edgespark.runtime.commands.inspect",
     "verify": "edgespark.runtime.commands.verify",
+    "convert": "edgespark.export.checkpoints.cli",
 }
 EXPORT = "edgespark.export.cli"
-SUMMARY = """usage: edgespark COMMAND BUNDLE …
+SUMMARY = """usage: edgespark COMMAND …
 
   run      ask a bundle about inputs
   inspect  show what a bundle holds
   verify   hash a bundle's files and measure its graphs against their references
+  convert  write a checkpoint as safetensors, with its tokenizer
 
 edgespark COMMAND --help says more; export-engines makes bundles."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def export_engines(arguments: Sequence[str] | None = None) -> int:
     """Run `export-engines` with the arguments (None: the process's) and return its exit code."""
-    return _guarded(lambda: _export(_given(arguments)))
+    return _guarded(lambda: _call("export-engines", EXPORT, _given(arguments)))
 
 
 def _given(arguments: Sequence[str] | None) -> list[str]:
@@ -59,24 +61,20 @@ def _dispatch(arguments: list[str]) -> int:
     if name not in COMMANDS:
         what = f"no command {name!r}{near(name, COMMANDS)}" if name else "no command given"
         raise UsageError(f"{what}; there are: {', '.join(COMMANDS)}")
-    return _call(COMMANDS[name], rest)
+    return _call(f"edgespark {name}", COMMANDS[name], rest)
 
 
-def _export(arguments: list[str]) -> int:
+def _call(command: str, module: str, arguments: list[str]) -> int:
     try:
-        return _call(EXPORT, arguments)
+        run: Callable[[list[str]], int] = import_module(module).main
+        return run(arguments)
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith(EXPORT_NEEDS):
             raise  # a module that no extra brings is a fault of ours
         raise MissingExtra(
-            f"export-engines needs {error.name}, which is not installed; run:\n"
+            f"{command} needs {error.name}, which is not installed; run:\n"
             "pip install 'edgespark[export]'"
         ) from error
-
-
-def _call(module: str, arguments: list[str]) -> int:
-    run: Callable[[list[str]], int] = import_module(module).main
-    return run(arguments)
 
 
 def _guarded(run: Callable[[], int]) -> int:

@@ -137,7 +137,7 @@ def _part_lines(part: dict[str, Any]) -> Iterator[str]:
     for side in ("inputs", "outputs"):
         yield from (f"  {side[:-1]:6} {_port_line(port)}" for port in part[side])
     states = {graph["precision"]: len(graph["states"]) for graph in part["graphs"]}
-    yield from (f"  state  {n} tensors in {name}" for name, n in states.items() if n)
+    yield from (f"  state  {n} tensors of the {name} graph" for name, n in states.items() if n)
 
 
 def _port_line(port: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+from edgespark.runtime.generation import Generation
 from edgespark.runtime.preprocessing import Preprocessing
 
 FORMAT = "edgespark-bundle"
@@ -174,20 +175,6 @@ class Route:
     prompt: str
     question: str = ""
     head: Head | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Generation:
-    """How an answer is generated where the caller does not say; as `Spark.generate` takes it."""
-
-    max_tokens: int = 64
-    temperature: float = 0.0
-    top_p: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse what nothing could be drawn with."""
-        if self.max_tokens < 1 or self.temperature < 0 or not 0 < self.top_p <= 1:
-            raise ValueError("needs max_tokens >= 1, temperature >= 0 and 0 < top_p <= 1")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

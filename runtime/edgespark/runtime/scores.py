@@ -78,7 +78,7 @@ def _means(
         with _of_the_bundle(f"sample {i} of {modality}"):
             given: Given = {**spark.prepare(**{modality: data["input"][i]})}  # once, for all tasks
             found = {} if head is None else JUDGED[head.task](spark, head, given, data, i)
-            answer = spark.generate(str(data["question"][i]), **given)
+            answer = spark.generate(str(data["question"][i]), temperature=0.0, **given)
         found["answer"] = float(answer == str(data["answer"][i]).strip())
         sums = {task: sums.get(task, 0.0) + value for task, value in found.items()}
     return {task: total / len(data["input"]) for task, total in sums.items()}

@@ -149,6 +149,7 @@ class Spark:
         that is empty or leaves no room for `max_tokens` in the context.
         """
         usual = self.manifest.language.generation
+        forgotten = decoding_named(self.manifest.language, decoding)
         options = Options(
             max_tokens=usual.max_tokens if max_tokens is None else max_tokens,
             sampling=Sampling(
@@ -158,7 +159,7 @@ class Spark:
             ),
             stop=stop,
             stream=stream,
-            forget=decoding_named(self.manifest.language, decoding) if modalities else 0,
+            forget=forgotten if modalities else 0,
         )
         text = question(self.manifest.language, prompt)
         answer = self._begin(text, options, modalities)

@@ -82,6 +82,7 @@ def _written(stored: Stored, shards: list[Shard], done: Ledger) -> Iterator[int]
         with whole(done.folder / shard.name) as file:
             file.write(header(shard.tensors))
             yield from write_tensors(file, (stored.tensor(each.name) for each in shard.tensors))
+        stored.check()  # else the shard may be of two states of the checkpoint
         done.note(shard.name)
 
 

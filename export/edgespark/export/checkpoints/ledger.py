@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from edgespark.export.checkpoints.stored import LEDGER
+from edgespark.export.checkpoints.shards import LEDGER
 from edgespark.runtime.errors import OutputError
 
 PARTIAL = ".partial"

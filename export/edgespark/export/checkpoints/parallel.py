@@ -6,6 +6,7 @@ ParallelEmbedding along its width. What is not in AXES is whole in every file.
 """
 
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from edgespark.runtime.errors import InputError, MissingInput
+from edgespark.export.checkpoints.folding import lines
+from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingInput
 
 AXES = {
     "tok_embeddings": 1,
@@ -27,6 +29,7 @@ AXES = {
     "w3": 0,
 }
 """The axis that is cut, by the layer's name in LLaMA's code."""
+CORNER = 8  # numbers along each axis that are compared
 RANK = re.compile(r"consolidated\.(\d+)(?:-of-(\d+))?\.pth")
 
 
@@ -63,12 +66,29 @@ def joined(files: Mapping[Path, Mapping[str, Tensor]]) -> dict[str, Pieces]:
     InputError lists the tensors that differ from rank to rank in shape or dtype.
     """
     paths, ranks = list(files), list(files.values())
-    _check_ranks(paths)
+    check_ranks(paths)
     cut = {name: tuple(rank[name] for rank in ranks) for name in ranks[0]}
     if uneven := [name for name, each in cut.items() if len(set(map(_kind, each))) > 1]:
-        told = ", ".join(uneven)
+        told = ", ".join(lines(uneven))
         raise InputError(f"{paths[0].parent}: shape or dtype differs from file to file: {told}")
-    return {name: _pieces(name, each) for name, each in cut.items()}
+    pieces = {name: _pieces(name, each) for name, each in cut.items()}
+    _tell_unlike(paths, [name for name in cut if _unlike(pieces[name], cut[name])])
+    return pieces
+
+
+def _unlike(pieces: Pieces, ranks: tuple[Tensor, ...]) -> bool:
+    """Tell whether what is whole in each rank differs from rank to rank, in its first numbers."""
+    first, *rest = (each[tuple(slice(0, CORNER) for _ in each.shape)] for each in ranks)
+    return len(pieces.tensors) == 1 and not all(torch.equal(first, each) for each in rest)
+
+
+def _tell_unlike(paths: list[Path], names: list[str]) -> None:
+    if names:
+        text = (
+            f"{paths[0].parent}: {len(names)} tensors that each file has whole differ from file to "
+            f"file, and those of {paths[0].name} are taken: {', '.join(lines(names))}"
+        )
+        warnings.warn(text, EdgesparkWarning, stacklevel=4)
 
 
 def _kind(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:
@@ -82,7 +102,8 @@ def _pieces(name: str, tensors: tuple[Tensor, ...]) -> Pieces:
     return Pieces(tensors=tensors, axis=axis)
 
 
-def _check_ranks(paths: list[Path]) -> None:
+def check_ranks(paths: list[Path]) -> None:
+    """Raise MissingInput where a rank is absent from these files, all of them named by RANK."""
     found = [RANK.fullmatch(path.name) for path in paths]
     ranks = {int(each[1]) for each in found if each}
     world = max((int(each[2]) for each in found if each and each[2]), default=len(paths))

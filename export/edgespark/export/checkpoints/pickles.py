@@ -7,13 +7,14 @@ that do nothing but build tensors.
 
 import pickle
 import re
-import zipfile
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from edgespark.export.checkpoints.archive import SAVE_AGAIN, check_archive
 from edgespark.runtime.errors import InputError
 
 WRAPPER = "model"  # what some trainers keep the tensors under, beside the optimiser's state
@@ -28,7 +29,6 @@ NOT_MAPPABLE = {  # how other files begin, and what is to be said of them
         "a bare pickle, not a file by torch.save; a pickle is a program, and nothing of it was run"
     ),
 }
-SAVE_AGAIN = "torch.save the tensors alone, as a dict of tensors by name"
 
 
 def read_pickle(path: Path) -> dict[str, Tensor]:
@@ -38,7 +38,7 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
     the layout before torch 1.6, holds code, or holds anything but tensors: all such are listed.
     OSError where it cannot be read.
     """
-    _check_archive(path)
+    records = _records(path)
     value = _loaded(path)
     if isinstance(value, Mapping) and isinstance(value.get(WRAPPER), Mapping):
         value = value[WRAPPER]
@@ -46,32 +46,18 @@ def read_pickle(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: holds a {type(value).__name__}; expected tensors by name")
     if problems := list(_problems(value)):
         raise InputError(f"{path}: expected tensors alone: {'; '.join(problems)}; {SAVE_AGAIN}")
-    return {name: each.detach() for name, each in value.items()}
+    tensors = {name: each.detach() for name, each in value.items()}
+    _check_sizes(path, tensors, records)
+    return tensors
 
 
-def _check_archive(path: Path) -> None:
+def _records(path: Path) -> Counter[int]:
+    """Return how many records there are of each size, once the file is known for an archive."""
     with path.open("rb") as file:
         head = file.read(HEAD)
     if not head.startswith(ZIP):
         raise InputError(f"{path}: {_told(head)}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as error:
-        text = f"{path}: cut off or broken: no table of its contents at its end; copy it anew"
-        raise InputError(text) from error
-    _check_entries(path, entries)
-
-
-def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
-    """Refuse what torch would map all the same, as numbers of no meaning, or run."""
-    files = {each.filename.partition("/")[2] for each in entries}
-    if "constants.pkl" in files:
-        raise InputError(f"{path}: a TorchScript program, not a checkpoint; {SAVE_AGAIN}")
-    if "data.pkl" not in files:
-        raise InputError(f"{path}: a zip archive, but not by torch.save; {SAVE_AGAIN}")
-    if any(each.compress_type != zipfile.ZIP_STORED for each in entries):
-        raise InputError(f"{path}: compressed, so that it cannot be read in place; {SAVE_AGAIN}")
+    return check_archive(path)
 
 
 def _told(head: bytes) -> str:
@@ -115,5 +101,23 @@ def _problems(values: Mapping[object, object]) -> Iterator[str]:
     for name, each in values.items():
         if not isinstance(name, str) or not isinstance(each, Tensor):
             yield f"{name!r} is a {type(each).__name__}"
-        elif each.layout is not torch.strided or each.device.type != "cpu":
+        elif not _plain(each):
             yield f"{name!r} is a tensor without plain numbers ({each.layout}, {each.device})"
+
+
+def _plain(tensor: Tensor) -> bool:
+    """Tell whether its numbers stand in memory as they are."""
+    strided = tensor.layout is torch.strided and not tensor.is_nested
+    return strided and tensor.device.type == "cpu" and not (tensor.is_neg() or tensor.is_conj())
+
+
+def _check_sizes(path: Path, tensors: Mapping[str, Tensor], records: Counter[int]) -> None:
+    """Refuse a tensor whose numbers would reach into what stands behind its record."""
+    storages = {name: each.untyped_storage() for name, each in tensors.items()}
+    sizes = {each.data_ptr(): each.nbytes() for each in storages.values() if each.nbytes()}
+    if beyond := Counter(sizes.values()) - records:
+        wrong = [name for name, each in storages.items() if each.nbytes() in beyond]
+        raise InputError(
+            f"{path}: broken: its pickle gives records other sizes than they have, as that of "
+            f"{wrong[0]!r}; copy it anew"
+        )

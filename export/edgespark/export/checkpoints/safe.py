@@ -5,6 +5,7 @@ length of the header; the header, JSON, filled up with spaces; then the tensors 
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -19,6 +20,7 @@ from edgespark.runtime.errors import InputError
 
 DTYPES = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}
 """What a checkpoint may hold, by torch's names and the format's."""
+LENGTH = 8  # bytes: that of the header, at the beginning
 ALIGNED = 8  # bytes: where the first tensor starts
 
 
@@ -40,9 +42,26 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Return the tensors by name, as views of the file; InputError where it is none, or cut off."""
     try:
         with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 no mapping
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise InputError(f"{path}: no whole safetensors file: {error}") from error
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, RuntimeError, TypeError) as error:  # TypeError: 2 ** 63 rows
+        first = str(error).partition("\n")[0]
+        raise InputError(f"{path}: no whole safetensors file: {first}") from error
+    _check_once(path)
+    return tensors
+
+
+def _check_once(path: Path) -> None:
+    """Refuse a header that names a tensor twice: the format forbids it, its reader does not."""
+    with path.open("rb") as file:
+        text = file.read(int.from_bytes(file.read(LENGTH), "little"))
+    names: list[str] = []
+
+    def listed(pairs: list[tuple[str, object]]) -> None:
+        names[:] = [name for name, _ in pairs]  # the outermost object is the last to end
+
+    json.loads(text, object_pairs_hook=listed)
+    if twice := sorted(name for name, count in Counter(names).items() if count > 1):
+        raise InputError(f"{path}: its header names {twice[0]!r} twice; copy it anew")
 
 
 def header(tensors: Iterable[Planned]) -> bytes:

@@ -2,17 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from edgespark.export.checkpoints.folding import lines
 from edgespark.export.checkpoints.parallel import Pieces, is_parallel, joined
 from edgespark.export.checkpoints.pickles import read_pickle
 from edgespark.export.checkpoints.safe import DTYPES, read_safetensors
-from edgespark.runtime.errors import InputError, MissingInput
+from edgespark.export.checkpoints.shards import checkpoint_files
+from edgespark.export.checkpoints.steady import State, present, state
+from edgespark.runtime.errors import InputError
 
 PREFIX = "llma."  # what OneLLM's code puts before every name
 READERS = {
@@ -21,8 +24,6 @@ READERS = {
     ".pt": read_pickle,
     ".bin": read_pickle,
 }
-LEDGER = "conversion.json"
-INDEX = "*.index.json"
 POINTER = b"version https://git-lfs"
 
 Files = Mapping[Path, Mapping[str, Tensor]]
@@ -40,14 +41,25 @@ class Stored:
     shapes: Mapping[str, tuple[int, ...]]
     dtypes: Mapping[str, torch.dtype]
     fingerprint: str
+    states: tuple[State, ...]
+
+    def check(self) -> None:
+        """Raise InputError where a file has changed since the checkpoint was opened."""
+        for each in self.states:
+            each.check()
 
     def tensor(self, name: str) -> Tensor:
         """Return a tensor in the checkpoint's own dtype (float16, bfloat16 or float32).
 
         It is a view of the mapped file: its pages come when they are touched and go when memory is
-        short. Only one that lies in several files is copied. KeyError where there is none.
+        short. Only one that lies in several files is copied. KeyError where there is none;
+        InputError where a file has changed since the checkpoint was opened, or cannot be read.
         """
-        return self.pieces[name].whole()
+        pieces = self.pieces[name]
+        self.check()
+        for each in pieces.tensors:
+            present(name, each)
+        return pieces.whole()
 
 
 def open_checkpoint(path: Path) -> Stored:
@@ -58,55 +70,25 @@ def open_checkpoint(path: Path) -> Stored:
     where one is broken, cut off, holds code or anything but tensors, or a tensor stands twice.
     """
     try:
-        paths = _files(path)
+        paths = checkpoint_files(path, READERS)
+        states = tuple(map(state, paths))
         files = {each: _read(each) for each in paths}
-        fingerprint = _fingerprint(paths)
-    except MissingInput:  # an OSError too
+    except InputError:  # MissingInput is an OSError too
         raise
     except OSError as error:
         raise InputError(f"checkpoint {path}: {error.strerror or error}") from error
     pieces = _plain(joined(files) if is_parallel(files) else _merged(files))
     _check_dtypes(path, pieces)
-    return Stored(
+    stored = Stored(
         path=path,
         pieces=pieces,
         shapes={name: each.shape for name, each in pieces.items()},
         dtypes={name: each.tensors[0].dtype for name, each in pieces.items()},
-        fingerprint=fingerprint,
+        fingerprint=_fingerprint(states),
+        states=states,
     )
-
-
-def _files(path: Path) -> list[Path]:
-    known = ", ".join(READERS)
-    if path.is_file():
-        if path.suffix not in READERS:
-            raise InputError(f"checkpoint {path}: expected a {known} file, or a folder of them")
-        return [path]
-    if not path.is_dir():
-        raise MissingInput(f"checkpoint {path}: no such file or folder")
-    paths = sorted(each for each in path.iterdir() if each.suffix in READERS and each.is_file())
-    if not paths:
-        raise MissingInput(f"checkpoint {path}: no weights, that is no {known} file")
-    _check_whole(path, paths)
-    return paths
-
-
-def _check_whole(folder: Path, paths: list[Path]) -> None:
-    """Refuse a folder that lacks shards: those that an index names, or a conversion would write."""
-    indices = sorted(folder.glob(INDEX))
-    if (folder / LEDGER).is_file() and not indices:
-        raise InputError(f"checkpoint {folder}: its conversion was interrupted; run it again")
-    named = {name for index in indices for name in _indexed(index)}
-    if absent := sorted(named - {each.name for each in paths}):
-        raise MissingInput(f"checkpoint {folder}: its index names absent files: {absent}")
-
-
-def _indexed(index: Path) -> Iterator[str]:
-    try:
-        files = json.loads(index.read_bytes())["weight_map"].values()
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{index}: no index of tensors, that is no weight_map") from error
-    yield from map(str, files)
+    stored.check()
+    return stored
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:
@@ -122,7 +104,10 @@ def _merged(files: Files) -> dict[str, Pieces]:
     for path, tensors in files.items():
         if twice := sorted(tensors.keys() & pieces.keys()):
             among = ", ".join(sorted({first[name].name for name in twice}))
-            raise InputError(f"{path}: tensors that stand in {among} too: {', '.join(twice)}")
+            raise InputError(
+                f"{path}: tensors that stand in {among} too: {', '.join(lines(twice))}; keep "
+                "one of the files"
+            )
         first |= dict.fromkeys(tensors, path)
         pieces |= {name: Pieces(tensors=(each,)) for name, each in tensors.items()}
     return pieces
@@ -136,12 +121,16 @@ def _plain(pieces: dict[str, Pieces]) -> dict[str, Pieces]:
 
 def _check_dtypes(path: Path, pieces: Mapping[str, Pieces]) -> None:
     dtypes = {name: each.tensors[0].dtype for name, each in pieces.items()}
-    wrong = [f"{name} is {dtype}" for name, dtype in dtypes.items() if dtype not in DTYPES]
-    if wrong:
-        known = ", ".join(str(each) for each in DTYPES)
-        raise InputError(f"checkpoint {path}: expected {known}; {'; '.join(wrong)}")
+    known = ", ".join(str(each) for each in DTYPES)
+    told = [
+        f"{kind}: {', '.join(lines([name for name, each in dtypes.items() if each == kind]))}"
+        for kind in dict.fromkeys(dtypes.values())
+        if kind not in DTYPES
+    ]
+    if told:
+        raise InputError(f"checkpoint {path}: expected {known}; got {'; '.join(told)}")
 
 
-def _fingerprint(paths: list[Path]) -> str:
-    stats = [(each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in paths]
-    return hashlib.sha256(json.dumps(stats).encode()).hexdigest()
+def _fingerprint(states: tuple[State, ...]) -> str:
+    told = [(each.path.name, each.size, each.changed) for each in states]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

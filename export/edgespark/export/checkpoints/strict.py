@@ -1,17 +1,13 @@
 """A checkpoint's tensors against a model's: all that differ are told at once."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from edgespark.export.checkpoints.folding import lines
 from edgespark.export.checkpoints.stored import Stored
 from edgespark.runtime.errors import InputError
 
 Shapes = Mapping[str, tuple[int, ...]]
-
-LONG = 24
-"""Lines; a longer list has names that differ in one number on one line: `layers.{0-31}.norm`."""
-NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
 def check_names(
@@ -34,7 +30,7 @@ def check_names(
     told = [f"checkpoint {where}: {there} of {len(wanted)} expected tensors are there"]
     for title, names in lists.items():
         if names:
-            told += [f"  {title} ({len(names)}):", *(f"    {line}" for line in _lines(names))]
+            told += [f"  {title} ({len(names)}):", *(f"    {line}" for line in lines(names))]
     raise InputError("\n".join(told))
 
 
@@ -44,35 +40,3 @@ def _misshapen(found: Shapes, wanted: Shapes) -> list[str]:
         for name, shape in wanted.items()
         if name in found and found[name] != tuple(shape)
     ]
-
-
-def _lines(names: list[str]) -> list[str]:
-    """Return the names; of a long list, those alike but for a number on one line."""
-    return names if len(names) <= LONG else _folded(_folded(names))
-
-
-def _folded(names: Iterable[str]) -> list[str]:
-    """Put names on one line that differ only in their first number that still stands alone."""
-    groups: dict[str, list[int]] = {}
-    for name in names:
-        pattern = NUMBER.sub("{}", name, count=1)
-        groups.setdefault(pattern, [])
-        groups[pattern] += [int(each) for each in NUMBER.findall(name)[:1]]
-    return [_filled(pattern, numbers) for pattern, numbers in groups.items()]
-
-
-def _filled(pattern: str, numbers: list[int]) -> str:
-    if not numbers:
-        return pattern
-    return pattern.replace("{}", str(numbers[0]) if len(numbers) == 1 else _ranges(numbers), 1)
-
-
-def _ranges(numbers: list[int]) -> str:
-    """Write [0, 1, 2, 5] as {0-2,5}."""
-    runs: list[list[int]] = []
-    for each in sorted(set(numbers)):
-        if runs and each == runs[-1][-1] + 1:
-            runs[-1].append(each)
-        else:
-            runs.append([each])
-    return "{" + ",".join(f"{r[0]}-{r[-1]}" if len(r) > 1 else str(r[0]) for r in runs) + "}"

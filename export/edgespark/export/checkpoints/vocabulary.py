@@ -1,5 +1,6 @@
 """The tokenizer that lies beside a checkpoint."""
 
+import os
 import warnings
 from pathlib import Path
 
@@ -20,16 +21,27 @@ def tokenizer_beside(where: Path, vocabulary: int) -> Tokenizer:
     warning where it has less. MissingInput where there is none.
     """
     folder = where if where.is_dir() else where.parent
-    path = next((folder / name for name in READERS if (folder / name).is_file()), None)
-    if path is None:
+    there = [folder / name for name in READERS if os.path.lexists(folder / name)]
+    if not there:
         raise MissingInput(f"{folder}: no {' or '.join(READERS)} beside the checkpoint")
+    path, *others = there
+    tokenizer = _read(path)
+    _check_size(path, tokenizer.get_vocab_size(), vocabulary)
+    for other in others:
+        if _read(other).get_vocab() != tokenizer.get_vocab():
+            text = f"{path} and {other.name} know other tokens; {path.name} is taken"
+            warnings.warn(text, EdgesparkWarning, stacklevel=2)
+    return tokenizer
+
+
+def _read(path: Path) -> Tokenizer:
+    if not path.is_file():
+        raise InputError(f"tokenizer {path}: no file")
     try:
         content = READERS[path.name](path)
     except OSError as error:
         raise InputError(f"tokenizer {path}: {error.strerror}") from error
-    tokenizer = tokenizer_from_bytes(content, path)
-    _check_size(path, tokenizer.get_vocab_size(), vocabulary)
-    return tokenizer
+    return tokenizer_from_bytes(content, path)
 
 
 def _check_size(path: Path, size: int, vocabulary: int) -> None:

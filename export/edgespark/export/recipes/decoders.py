@@ -12,7 +12,7 @@ from edgespark.runtime.manifest import Axis, DType, Port, State
 
 BATCH = Axis(name="batch", low=1, high=64)
 EMBEDDINGS = "model.embed_tokens."
-PROBES = ((2, 3, 5), (1, 6, 0))  # sequences, new positions and past ones of each probe
+PROBES = ((2, 3, 5), (1, 6, 0), (1, 1, 7))  # sequences, new positions and past ones of each probe
 
 
 def port(name: str, *axes: Axis | tuple[str, int], dtype: DType = "float32") -> Port:
@@ -96,6 +96,6 @@ def _probe(config: Llama, batch: int, new: int, past: int) -> dict[str, Tensor]:
     return {
         "inputs_embeds": torch.randn(batch, new, config.width, generator=generator),
         "position_ids": torch.arange(past, past + new).expand(batch, new).contiguous(),
-        "select": torch.tensor([0, new - 1]),
+        "select": torch.tensor(sorted({0, new - 1})),
         **{each.past.name: torch.randn(kept, generator=generator) for each in states(config)},
     }

@@ -54,9 +54,8 @@ def onellm_blueprint(config: OneLLMConfig, where: Path, modalities: tuple[str, .
 
 def _chosen(config: OneLLMConfig, modalities: tuple[str, ...]) -> tuple[str, ...]:
     if unknown := [name for name in modalities if name not in config.modalities]:
-        raise UnknownModality(
-            f"{config.name} has no {', '.join(unknown)}; it has: {', '.join(config.modalities)}"
-        )
+        told, known = ", ".join(map(repr, unknown)), ", ".join(config.modalities)
+        raise UnknownModality(f"{config.name} has no {told}; it has: {known}")
     return tuple(name for name in config.modalities if name in (modalities or config.modalities))
 
 

@@ -7,7 +7,8 @@ from tokenizers import Tokenizer
 
 from edgespark.export.models.onellm.config import OneLLMConfig
 from edgespark.runtime.errors import InputError
-from edgespark.runtime.manifest import File, Generation, Language, Route, Wire
+from edgespark.runtime.generation import Generation
+from edgespark.runtime.manifest import File, Language, Route, Wire
 from edgespark.runtime.preprocessing import Preprocessing
 from edgespark.runtime.sensory import (
     Clips,

@@ -9,10 +9,11 @@ from torch import Tensor, nn
 from edgespark.export.models.llama import LlamaDecoder, rotations
 from edgespark.export.models.onellm.config import OneLLMConfig, Patches
 from edgespark.export.models.onellm.parts import make
-from edgespark.export.models.onellm.sources import sources
+from edgespark.export.models.onellm.sources import Source, sources
 from edgespark.export.recipes.decoders import port, streamed
 from edgespark.export.recipes.onellm_routes import RECORDS
 from edgespark.export.stage import Stage
+from edgespark.runtime.errors import InputError
 from edgespark.runtime.manifest import Axis, Port, Role
 from edgespark.runtime.starts import starts
 
@@ -96,7 +97,16 @@ class _Parts:
 
     def _weights(self, part: str) -> Read:
         known = sources(self._config, part)
-        return lambda name: known[name].make(*map(self._read, known[name].names))
+        return lambda name: _made(known[name], self._read)
+
+
+def _made(source: Source, read: Read) -> Tensor:
+    """Make a weight; InputError where what is computed of several tensors is no number."""
+    made = source.make(*map(read, source.names))
+    if len(source.names) > 1 and not made.isfinite().all():
+        told = ", ".join(source.names)
+        raise InputError(f"NaN or infinity comes of {told}: one of them holds it, or is too large")
+    return made
 
 
 ROLES: dict[str, Role] = {

@@ -1,8 +1,8 @@
 """ONNX Runtime on the CPU, with every input and output bound by pointer."""
 
-import ctypes
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from edgespark.runtime.backends import Array, Program
 from edgespark.runtime.backends.external import locations
+from edgespark.runtime.backends.heap import emptied
 from edgespark.runtime.errors import BundleError, DeviceError, InputError
 from edgespark.runtime.manifest import Port
 from edgespark.runtime.ports import written
@@ -47,7 +48,8 @@ def open_session(program: Program) -> "OnnxSession":
     """
     _check_files(program)
     try:
-        session = onnxruntime.InferenceSession(program.graph, _options(program), PROVIDERS)
+        with emptied() if program.data else nullcontext():
+            session = onnxruntime.InferenceSession(program.graph, _options(program), PROVIDERS)
     except BROKEN as error:
         raise BundleError(program.where, [f"no ONNX graph: {_first_line(error)}"]) from error
     except REFUSED as error:
@@ -57,16 +59,7 @@ def open_session(program: Program) -> "OnnxSession":
         ) from error
     opened = OnnxSession(session, program.where)
     _check(opened, program)
-    if program.data:
-        _trim()
     return opened
-
-
-def _trim() -> None:
-    """Give back what loading large weights has freed: glibc keeps it, as much as they are large."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no types

@@ -19,6 +19,7 @@ from edgespark.runtime.commandline import (
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.inputs import parse_argument
 from edgespark.runtime.manifest import Manifest
+from edgespark.runtime.progress import track
 from edgespark.runtime.spark import Spark, load
 from edgespark.runtime.stats import Stats
 from edgespark.runtime.tasks import check_labels, heads
@@ -30,12 +31,15 @@ WIDTH = 30  # characters of a probability of 1
 Modalities: TypeAlias = Mapping[str, Any]
 
 
+OF_ANSWERS = ("prompt", "decoding")
+"""Options that mean nothing where nothing is answered."""
+
+
 def main(arguments: list[str]) -> int:
     """Print what each stage took, the scores or the prediction, and last the answer; return 0."""
     given = _parser().parse_args(arguments)
     modalities = _modalities(given.input)
-    if given.prompt is not None and given.task not in (None, "generate"):
-        raise UsageError(f"--prompt means nothing to --task {given.task}: leave one out")
+    _check_task(given)
     spark = load(
         given.bundle, device=given.device, precision=given.precision, threads=given.threads
     )
@@ -48,6 +52,12 @@ def main(arguments: list[str]) -> int:
     else:
         show("\n\n".join(_paragraphs(results, stats, unit)))
     return 0
+
+
+def _check_task(given: argparse.Namespace) -> None:
+    for name in OF_ANSWERS:
+        if getattr(given, name) is not None and given.task not in (None, "generate"):
+            raise UsageError(f"--{name} means nothing to --task {given.task}: leave one out")
 
 
 def _parser() -> Parser:
@@ -110,7 +120,7 @@ def _further(spark: Spark, modalities: Modalities) -> list[str]:
     tasks = {head.task for head in found.values() if head is not None}
     if tasks == {"regression"} and len(found) == 1:
         return ["predict"]
-    if not modalities:
+    if not modalities or all(route.head is None for route in routes):
         return []
     try:
         check_labels(heads("classification", routes, list(modalities)))
@@ -125,7 +135,7 @@ def _generate(spark: Spark, given: argparse.Namespace, modalities: Modalities) -
     if prompt is None:
         prompt = _question(spark.manifest, modalities)
         tell(f"no --prompt: asking {prompt!r}")
-    return spark.generate(
+    stream = spark.generate(
         prompt,
         max_tokens=given.max_tokens,
         temperature=given.temperature,
@@ -133,8 +143,12 @@ def _generate(spark: Spark, given: argparse.Namespace, modalities: Modalities) -
         seed=given.seed,
         stop=given.stop,
         decoding=given.decoding,
+        stream=True,
         **modalities,
     )
+    most = given.max_tokens or spark.manifest.language.generation.max_tokens
+    with stream, track(stream, "answer", most) as pieces:
+        return "".join(pieces)
 
 
 def _question(manifest: Manifest, modalities: Modalities) -> str:

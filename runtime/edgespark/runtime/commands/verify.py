@@ -14,6 +14,7 @@ from edgespark.runtime.commandline import (
     hashing,
     show,
     show_json,
+    tell,
 )
 from edgespark.runtime.device import check_packages, device_named
 from edgespark.runtime.errors import CheckError, UsageError
@@ -56,7 +57,14 @@ def main(arguments: list[str]) -> int:
         show_json(_document(done, scores, before))
     else:
         show(_table(done) + _score_lines(scores or (), before))
-    return 0 if all(row.ok for row in done) else CheckError.exit_code
+    short = [row for row in done if not row.ok]
+    for row in short:
+        tell(
+            f"{row.name} {row.precision}: {row.error:.1e} standard deviations from PyTorch; its "
+            f"limit in this bundle is {row.limit:.1e}: another device, or another version of its "
+            "libraries, may compute otherwise than the one that exported it"
+        )
+    return CheckError.exit_code if short else 0
 
 
 def _parser() -> Parser:
