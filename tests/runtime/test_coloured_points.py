@@ -20,6 +20,7 @@ SHARED = Path(__file__).parents[3] / "shared"
 GOLDEN = SHARED / "golden" / "onellm_small" / "point"
 REAL = SHARED / "data" / "pointclouds"
 RECORD = ColouredPoints(count=32, groups=8, neighbours=4)
+SMALL = ColouredPoints(count=32, groups=2, neighbours=4)
 Floats = NDArray[np.float32]
 
 
@@ -278,7 +279,8 @@ def test_lidar_with_colours_of_8_bits_is_warned_of(tmp_path: Path) -> None:
     with pytest.warns(EdgesparkWarning, match="of the 65535 of LAS: they are taken for 8-bit"):
         np.testing.assert_allclose(made(path), made(points), atol=1e-6)
     np.testing.assert_allclose(made(PointFile(path, colours=255)), made(points), atol=1e-6)
-    assert made(PointFile(path, colours=65535))[..., 3:].max() < 1 / 256
+    with pytest.warns(EdgesparkWarning, match=r"brightest colour is 0\.0038"):
+        assert made(PointFile(path, colours=65535))[..., 3:].max() < 1 / 256
 
 
 def test_lidar_without_colours_is_told(tmp_path: Path) -> None:
@@ -298,3 +300,18 @@ def test_a_real_cloud_has_colours() -> None:
     assert 40 / 255 <= got[..., 3:].min() < got[..., 3:].max() <= 236 / 255
     with pytest.warns(EdgesparkWarning, match="its colours reach 236 of the 65535"):
         np.testing.assert_array_equal(made(path, record), got)
+
+
+@pytest.mark.parametrize(("full", "dtype"), [(1 / 255, float), (1, int)])
+def test_colours_that_are_almost_black_are_told(full: float, dtype: type) -> None:
+    points = cloud(32)
+    points[:, 3:] = np.round(points[:, 3:]) * full
+    with pytest.warns(EdgesparkWarning, match=r"brightest colour is 0\.00392 of full colour"):
+        made((points * [9, 9, 9, 1, 1, 1]).astype(dtype), SMALL)
+
+
+def test_rounding_beyond_full_colour_is_none() -> None:
+    points = cloud(32)
+    points[:2, 3] = [1 + 1e-7, -1e-7]
+    assert made(points)[..., 3].max() <= 1
+    assert made(points)[..., 3].min() >= 0

@@ -1,6 +1,7 @@
 """IMU clips from memory and files: what they become, and what is refused."""
 
 import math
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,10 @@ def waves(seconds: Doubles) -> Doubles:
     return np.stack([np.sin(2 * np.pi * (k + 1) * seconds + k) for k in range(3)])
 
 
+def told(said: str = "resampled to the 200 Hz of the model") -> pytest.WarningsRecorder:
+    return pytest.warns(EdgesparkWarning, match=said)
+
+
 def polyphase(x: Doubles, old: int, new: int) -> Doubles:
     """Resample as torchaudio does: one filter for each phase, in steps of the common period."""
     old, new = old // math.gcd(old, new), new // math.gcd(old, new)
@@ -66,7 +71,9 @@ def csv(
     names: tuple[str, ...] = CHANNELS,
 ) -> Path:
     values = waves(seconds) if values is None else values
-    unit = {"s": 1, "ms": 1e3, "ns": 1e9}[time.split("_")[-1]]
+    unit = {"s": 1, "ms": 1e3, "µs": 1e6, "μs": 1e6, "ns": 1e9}[
+        re.split("[ _(]+", time)[-1].strip(")")
+    ]
     rows = np.column_stack([seconds * unit, values.T])
     np.savetxt(path, rows, "%.17g", ",", header=",".join([time, *names]), comments="")
     return path
@@ -83,7 +90,8 @@ def test_a_clip_of_the_right_length_passes_as_it_is() -> None:
 def test_another_rate_is_resampled_as_torchaudio_does(rate: int) -> None:
     x = noise(2 * rate)
     expected = polyphase(x, rate, 200)[:, :400]
-    np.testing.assert_allclose(made(MotionSignal(x, rate=rate)), expected, atol=1e-6)
+    with told(f"array .*: is at {rate} Hz; resampled to the 200 Hz of the model"):
+        np.testing.assert_allclose(made(MotionSignal(x, rate=rate)), expected, atol=1e-6)
     np.testing.assert_allclose(resampled(x, rate, 200, 0, 400), expected, atol=1e-10)
 
 
@@ -94,7 +102,8 @@ def test_a_rate_that_is_off_by_less_than_a_sample_is_the_same() -> None:
 def test_a_clip_within_a_recording_is_as_if_all_had_been_resampled() -> None:
     x = noise(1000)
     whole = polyphase(x, 100, 200)
-    got = made(MotionSignal(x, rate=100, start=3))
+    with told():
+        got = made(MotionSignal(x, rate=100, start=3))
     np.testing.assert_allclose(got, whole[:, 600:1000], atol=1e-6)
 
 
@@ -159,12 +168,15 @@ def test_what_no_recording_could_have_is_refused(options: dict[str, Any]) -> Non
 def test_npy_files_have_a_rate_and_a_start(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     np.save(path, noise(1000))
-    expected = made(MotionSignal(noise(1000), rate=100, start=3))
-    np.testing.assert_array_equal(made(MotionFile(path, rate=100, start=3)), expected)
-    np.testing.assert_array_equal(made(Argument(f"{path}?rate=100&start=3")), expected)
+    with told():
+        expected = made(MotionSignal(noise(1000), rate=100, start=3))
+        np.testing.assert_array_equal(made(MotionFile(path, rate=100, start=3)), expected)
+        np.testing.assert_array_equal(made(Argument(f"{path}?rate=100&start=3")), expected)
 
 
-@pytest.mark.parametrize("time", ["time_s", "Timestamp_ms", "canonical_timestamp_ms", "t_ns"])
+@pytest.mark.parametrize(
+    "time", ["time_s", "Timestamp_ms", "canonical_timestamp_ms", "t_ns", "t (µs)", "t_μs"]
+)
 @pytest.mark.parametrize("begin", [0.0, 17.25])
 def test_times_say_the_rate_in_their_own_unit(tmp_path: Path, time: str, begin: float) -> None:
     path = csv(tmp_path / "a.csv", begin + np.arange(400) / 200, waves(np.arange(400) / 200), time)
@@ -182,10 +194,11 @@ def test_columns_stand_in_any_order_beside_others(tmp_path: Path) -> None:
 def test_a_csv_file_gives_what_its_array_gives(tmp_path: Path) -> None:
     x = noise(1000)
     path = csv(tmp_path / "a.csv", np.arange(1000) / 100, x)
-    expected = made(MotionSignal(x, rate=100, start=3))
-    np.testing.assert_allclose(made(MotionFile(path, start=3)), expected, atol=1e-6)
-    np.testing.assert_allclose(made(MotionFile(path, rate=100, start=3)), expected, atol=1e-6)
-    with pytest.warns(EdgesparkWarning, match="has 10 s; the model takes 2 s: cut"):
+    with told():
+        expected = made(MotionSignal(x, rate=100, start=3))
+        np.testing.assert_allclose(made(MotionFile(path, start=3)), expected, atol=1e-6)
+        np.testing.assert_allclose(made(MotionFile(path, rate=100, start=3)), expected, atol=1e-6)
+    with told(), told("has 10 s; the model takes 2 s: cut"):
         made(path)
 
 
@@ -200,7 +213,8 @@ def test_start_is_in_the_file_s_own_time(tmp_path: Path) -> None:
 
 def test_times_in_whole_milliseconds_are_even(tmp_path: Path) -> None:
     times = np.floor(np.arange(201 * 2) / 201 * 1000) / 1000
-    got = made(csv(tmp_path / "a.csv", times, noise(402)))
+    with told(r"is at 201\.\d+ Hz; resampled"):
+        got = made(csv(tmp_path / "a.csv", times, noise(402)))
     np.testing.assert_allclose(got[:, :390], polyphase(noise(402), 201, 200)[:, :390], atol=0.2)
 
 

@@ -82,9 +82,10 @@ BAD = {
     "empty": ("", "is empty"),
     "commas": (",,,,,\n", "holds nothing"),
     "narrow": ("1,2,3\n", "line 1: has 3 voxels; the model takes 6"),
-    "cut off": ("1,2,3,4,5,6\n1,2\n", "line 2 has 2 cells, the first one 6"),
+    "cut off": ("1,2,3,4,5,7\n1,2\n", "line 2 has 2 cells, the first one 6"),
     "header": ("a,b,c,d,e,f\n1,2,3,4,5,6\n", "line 1: expected numbers, a row for each scan"),
     "counted": ("0,1,2,3,4,5\n1,2,3,4,5,7\n", "line 1: counts its columns"),
+    "counted from 1": ("1,2,3,4,5,6\n1,2,3,4,5,7\n", "line 1: counts its columns"),
     "missing": ("1,2,,4,5,6\n", "line 1: expected numbers"),
     "nan": ("1,2,nan,4,5,6\n", "line 1: voxel 2, counted from 0, is 'nan'"),
 }

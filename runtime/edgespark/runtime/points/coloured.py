@@ -14,6 +14,10 @@ from edgespark.runtime.points.thinned import Doubles, finite, pieces, thinned
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.sensory import ColouredPoints
 
+CLOSE = 1e-6
+"""How far a colour may be beyond 0…1: quotients are rounded."""
+DARK = 1 / 255
+"""Of full colour: where none is brighter, full colour may be another."""
 THREADS = 1024
 """The most of a block in OneLLM's kernel; decides between exact ties."""
 XYZ, RGB = slice(len(POSITION)), slice(len(POSITION), len(COLOURED))
@@ -42,10 +46,10 @@ def prepare_coloured_points(points: Doubles, record: ColouredPoints) -> Prepared
     any. The positions kept are moved to their mean and divided by the greatest distance from it.
     Raises InputError where a colour is beyond 0…1, or points are fewer than groups or neighbours,
     or all at one place; warns (EdgesparkWarning) where points are fewer than `record.count`, or
-    different colours fewer than groups, or rounding has made the positions coarse.
+    different colours fewer than groups, or all dark, or rounding has made the positions coarse.
     """
     _check_count(len(points), record)
-    _check_colours(points[:, RGB])
+    points = np.column_stack([points[:, XYZ], _checked_colours(points[:, RGB])])
     warn_of_steps(points[:, XYZ])
     kept = _kept(points, record.count)
     values = np.column_stack([normal(kept[:, XYZ]), kept[:, RGB].astype(np.float32)])
@@ -90,8 +94,9 @@ def _check_count(found: int, record: ColouredPoints) -> None:
         _warn(f"has {found} points; the model was made for {record.count}: all are taken")
 
 
-def _check_colours(colours: Doubles) -> None:
-    wrong = ~((colours >= 0) & (colours <= 1))
+def _checked_colours(colours: Doubles) -> Doubles:
+    """Return colours of 0…1 where these are that, but for rounding."""
+    wrong = ~((colours >= -CLOSE) & (colours <= 1 + CLOSE))
     if wrong.any():
         point, colour = np.argwhere(wrong)[0]
         name, value = COLOURED[len(POSITION) + colour], colours[point, colour]
@@ -99,6 +104,12 @@ def _check_colours(colours: Doubles) -> None:
             f"a point has {name} = {value:g} of full colour; expected 0 to 1: divide colours by "
             "what full colour is, or, of a file, say so with colours=255"
         )
+    if 0 < colours.max() <= DARK:
+        _warn(
+            f"its brightest colour is {colours.max():.3g} of full colour, almost black: is full "
+            "colour another? Of a file, say so with colours=255"
+        )
+    return np.clip(colours, 0, 1)
 
 
 def _warn_of_colours(colours: Floats, needed: int) -> None:

@@ -22,7 +22,8 @@ def prepare_motion(record: Motion, recording: Recording, name: str = "the array"
     GoPro) are metres per second squared and radians per second. Rates that differ by less than a
     sample over the clip count as equal; others are resampled as `resampled` says. Raises InputError
     where there are fewer than 10 readings or one is no finite number; warns (EdgesparkWarning)
-    where the clip was cut, or padded with zeros, and where a reading is too great to be one.
+    where the clip was resampled, cut, or padded with zeros, and where a reading is too great to be
+    one.
     """
     wanted = clip_seconds(record)
     readings = min(recording.left, math.ceil(wanted * recording.rate - 1e-6))
@@ -33,6 +34,7 @@ def prepare_motion(record: Motion, recording: Recording, name: str = "the array"
         )
     _check_values(record, recording, name)
     clip = _clip(record, recording)
+    _warn_of_rate(record, recording, name)
     _warn_of_length(record, recording, clip.shape[1], name)
     signal = np.zeros((1, len(record.channels), record.samples), np.float32)
     signal[0, :, : clip.shape[1]] = clip
@@ -56,6 +58,14 @@ def _available(record: Motion, recording: Recording) -> int:
     if _same(record, recording):
         return recording.left
     return math.ceil(_given(recording) * record.rate - 1e-6)
+
+
+def _warn_of_rate(record: Motion, recording: Recording, name: str) -> None:
+    if not _same(record, recording):
+        warn(
+            f"{name}: is at {recording.rate:.6g} Hz; resampled to the {record.rate:g} Hz of the "
+            "model"
+        )
 
 
 def _warn_of_length(record: Motion, recording: Recording, found: int, name: str) -> None:

@@ -26,6 +26,8 @@ UNITS = {
     "ms": 1e-3,
     "milliseconds": 1e-3,
     "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
     "microseconds": 1e-6,
     "ns": 1e-9,
     "nanoseconds": 1e-9,
@@ -99,7 +101,7 @@ def _time(names: Sequence[str], path: str | Path) -> int:
 
 
 def _words(name: str) -> list[str]:
-    return re.findall("[a-z]+", name.lower())
+    return re.findall("[a-zµμ]+", name.lower())
 
 
 def _timed(

@@ -7,11 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.npy import NpyFile
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.rows import comma_rows
 from edgespark.runtime.sensory import Voxels
+from edgespark.runtime.signals.recording import warn
 
 RANKS = (1, 2)
+FIRST = (0, 1)
+"""What a header that counts its columns begins with."""
+AT_A_TIME = 1 << 20
+"""Values of all scans that are held at a time."""
+STRONGEST = 100.0
+"""No normalised value is so far from 0."""
 GREATEST = float(np.finfo(np.float32).max)
 Doubles = NDArray[np.float64]
 
@@ -22,7 +30,8 @@ def prepare_voxels(record: Voxels, value: NDArray[Any], name: str = "the array")
     `value` is [count], or [repeats, count], over which the mean is taken, as the public code does
     (csuhan/OneLLM, data/finetune_dataset.py). Nothing else is done to it: values are normalised
     where the scans are prepared, as they were for training. Raises InputError for another shape or
-    type, for no repeat, and for what is no finite number.
+    type, for no repeat, and for what is no finite number; warns (EdgesparkWarning) where a value
+    seems not to be normalised.
     """
     what = f"[{record.count}] voxels, or [repeats, {record.count}]"
     if value.dtype.kind not in "iuf":
@@ -42,16 +51,47 @@ def prepare_voxels(record: Voxels, value: NDArray[Any], name: str = "the array")
             f"{len(repeats)} scans; expected finite numbers: leave out, or fill in, what was not "
             "measured"
         )
+    _warn_of_scale(mean, name)
     return Prepared(arrays={"voxels": mean.astype(np.float32)[None, None]})
 
 
+def _warn_of_scale(mean: Doubles, name: str) -> None:
+    voxel = int(np.abs(mean).argmax())
+    if abs(mean[voxel]) > STRONGEST:
+        warn(
+            f"{name}: voxel {voxel}, counted from 0, is {mean[voxel]:g}; the model takes values "
+            "that are normalised as in its training: are these raw?"
+        )
+
+
 def _mean(repeats: NDArray[Any]) -> Doubles:
-    """Average over the first axis, a scan at a time, which may lie in a file."""
-    total = np.zeros(repeats.shape[1])
+    """Average over the first axis, in pieces that lie together, maybe in a file."""
+    count, width = repeats.shape
+    total = np.zeros(width)
+    high, wide = _piece(count, width, columns_first=_columns_first(repeats))
     with np.errstate(all="ignore"):  # what comes of NaN and of too great ones is looked at
-        for k in range(len(repeats)):
-            total += np.asarray(repeats[k], np.float64)
-        return total / len(repeats)
+        for left in range(0, width, wide):
+            part = slice(left, left + wide)
+            for top in range(0, count, high):
+                total[part] += np.asarray(repeats[top : top + high, part], np.float64).sum(axis=0)
+    mean: Doubles = total / count
+    return mean
+
+
+def _piece(count: int, width: int, *, columns_first: bool) -> tuple[int, int]:
+    """Return the scans and the voxels of a piece, of which no more than AT_A_TIME are held."""
+    if columns_first:
+        high = min(count, AT_A_TIME)
+        return high, min(max(AT_A_TIME // high, 1), width)
+    wide = min(width, AT_A_TIME)
+    return max(AT_A_TIME // wide, 1), wide
+
+
+def _columns_first(repeats: NDArray[Any]) -> bool:
+    """Tell whether the repeats of a voxel lie together, rather than the voxels of a scan."""
+    if isinstance(repeats, NpyFile):
+        return repeats.fortran
+    return repeats.strides[0] < repeats.strides[1]
 
 
 def voxels_from_csv(record: Voxels, path: str | Path) -> Doubles:
@@ -78,7 +118,7 @@ def _numbers(cells: list[str], name: str) -> Doubles:
     if wrong.any():
         voxel = int(wrong.argmax())
         raise InputError(f"{name}: voxel {voxel}, counted from 0, is {cells[voxel]!r}")
-    if len(cells) > 1 and (numbers == np.arange(len(cells))).all():
+    if len(cells) > 1 and numbers[0] in FIRST and (np.diff(numbers) == 1).all():
         raise InputError(f"{name}: counts its columns: leave such a header out")
     return numbers
 

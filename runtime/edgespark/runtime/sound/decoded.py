@@ -1,5 +1,6 @@
 """Sound files that need a decoder, through soundfile (libsndfile)."""
 
+import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from edgespark.runtime.sound.recording import Doubles, Recording
 
 UNKNOWN = 1 << 62
 """Samples: of a FLAC file that was streamed libsndfile says 2^63 - 1, and cannot read its end."""
-CUT = re.compile(r"\(should be \d+\)|ended unexpectedly")
-"""What libsndfile notes in its log where a header tells of more than is there."""
+CUT = re.compile(r"\(should be \d+\)|ended unexpectedly|lacks an end-of-stream bit")
+"""What libsndfile notes in its log where a file has no end, or less than its header tells of."""
+LOST = "File does not exist"
+"""How it begins to tell, of MP3, that no header was found in a file that is there."""
 
 
 @contextmanager
@@ -25,13 +28,15 @@ def open_decoded(path: Path) -> Iterator[Recording]:
     where it seems to be cut off; MissingExtra where soundfile is not installed.
     """
     soundfile = _soundfile()
+    name = os.fsencode(path) if os.name == "posix" else path  # which may be no UTF-8
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(name) as file:
             if CUT.search(file.extra_info):
-                _warn(f"{path}: seems to be cut off: its header tells of more than is there")
+                _warn(f"{path}: seems to be cut off: not all of it is there")
             yield _recording(path, file)
     except soundfile.SoundFileError as error:
-        reason = getattr(error, "error_string", None) or error
+        reason = str(getattr(error, "error_string", None) or error)
+        reason = "it is broken, or none" if reason.startswith(LOST) else reason
         raise InputError(f"{path}: cannot be read as sound: {reason}") from error
 
 

@@ -45,6 +45,8 @@ def open_sound(record: Fbank, file: SoundFile) -> Iterator[Recording]:
     what is no sound, MissingExtra where soundfile is needed and not installed.
     """
     path = checked_file(file.path)
+    if not path.stat().st_size:
+        raise InputError(f"{path}: is empty, 0 bytes long; expected a sound")
     try:
         with by_suffix(path, FORMATS)(path, record) as recording:
             yield recording

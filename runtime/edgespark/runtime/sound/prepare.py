@@ -15,6 +15,8 @@ GREATEST = 1e30
 """No sample is greater; its energy is still a number."""
 LOUD = 2.0
 """Of full scale: decoders overshoot by less; more tells of samples that were not scaled."""
+QUIET = 2.0**-15
+"""Of full scale: one step of 16 bits; less tells of samples of fewer bits than their type has."""
 
 
 def prepare_sound(
@@ -27,7 +29,8 @@ def prepare_sound(
     (csuhan/OneLLM at 8587a47, data/data_utils.py). That code first removes the mean of the whole,
     which changes nothing: that of each frame is removed anyhow. Raises InputError where the part
     lasts less than a frame, or a sample is no finite number; warns (EdgesparkWarning) of an end
-    that is cut off, of channels that differ, and of samples far above full scale.
+    that is cut off, of zeros that are added, of another rate, of channels that differ, and of
+    samples far above full scale, or below a step of it.
     """
     first, last = recording.stretch(start, stop)
     samples = resampled_length(last - first, recording.rate, record.rate)
@@ -44,7 +47,9 @@ def prepare_sound(
         resampled(signal, recording.rate, record.rate, count), record.rate, record.mels
     )
     energies[: len(found)] = found
-    _warn_of_cut(record, recording, samples, (last - first) / recording.rate)
+    _warn_of_rate(record, recording)
+    seconds = (last - first) / recording.rate
+    _warn_of_length(record, samples, seconds, f"{recording.name}: {_part(start, stop)}lasts")
     made = ((energies - record.mean) / (2 * record.std)).T.astype(np.float32, order="C")
     return Prepared(arrays={"fbank": made[None, None]})
 
@@ -79,14 +84,32 @@ def _warn_of_samples(recording: Recording, *, differ: bool, peak: float) -> None
             f"{recording.name}: its samples reach {peak:g}, full scale is 1; divide them by the "
             "greatest that can be"
         )
-
-
-def _warn_of_cut(record: Fbank, recording: Recording, samples: int, seconds: float) -> None:
-    if frame_count(samples, record.rate) > record.frames:
-        heard = samples_in(record.frames, record.rate) / record.rate
+    if 0 < peak < QUIET:
         _warn(
-            f"{recording.name}: lasts {seconds:.6g} s; the model takes the first {heard:.6g} s, "
-            f"and the {seconds - heard:.3g} s behind them are cut off: give the part that is meant"
+            f"{recording.name}: its samples reach {peak:g} of full scale only, less than a step of "
+            "16 bits; have they fewer bits than their type?"
+        )
+
+
+def _warn_of_rate(record: Fbank, recording: Recording) -> None:
+    if recording.rate == record.rate:
+        return
+    lacks = f"; it has nothing above {recording.rate / 2:g} Hz"
+    _warn(
+        f"{recording.name}: is at {recording.rate} Hz; resampled to the {record.rate} Hz of the "
+        f"model{lacks if recording.rate < record.rate else ''}"
+    )
+
+
+def _warn_of_length(record: Fbank, samples: int, seconds: float, what: str) -> None:
+    found = frame_count(samples, record.rate)
+    heard = samples_in(record.frames, record.rate) / record.rate
+    if found < record.frames:
+        _warn(f"{what} {seconds:.6g} s; the model takes {heard:.6g} s: padded with zeros")
+    elif found > record.frames:
+        _warn(
+            f"{what} {seconds:.6g} s; the model takes the first {heard:.6g} s, and the "
+            f"{seconds - heard:.3g} s behind them are cut off: give the part that is meant"
         )
 
 

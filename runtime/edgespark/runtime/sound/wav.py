@@ -2,15 +2,16 @@
 
 import os
 import struct
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from edgespark.runtime.errors import InputError
+from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.sound.decoded import open_decoded
 from edgespark.runtime.sound.recording import Doubles, Recording, scaled
 
@@ -29,6 +30,8 @@ CODED = (b"RIFX", b"RF64", b"BW64")
 ENDLESS = (0xFFFFFFFF, 0x7FFFF000)
 """Lengths that FFmpeg and SoX write where they cannot know it: up to the end of the file."""
 MOST_CHUNKS = 1024
+HEAD = 8
+"""Bytes in front of what a chunk holds: its name, and its size."""
 PADDED = 24
 
 
@@ -54,7 +57,9 @@ def open_wav(path: Path) -> Iterator[Recording]:
     """Open a WAV file: PCM of 8, 16, 24 or 32 bits, or IEEE floats, in any number of channels.
 
     Raises InputError for what is none, or ends before the samples that its header tells of;
-    MissingExtra where the samples are coded otherwise and soundfile is not installed. Format:
+    MissingExtra where the samples are coded otherwise and soundfile is not installed; warns
+    (EdgesparkWarning) where more follows than the header tells of, as it cannot beyond 4 GiB; of a
+    header that tells of no samples, all that follows are such. Format:
     Microsoft, Multimedia Programming Interface and Data Specifications 1.0, and its
     WAVEFORMATEXTENSIBLE.
     """
@@ -99,7 +104,9 @@ def _layout(path: Path, file: BinaryIO) -> Layout | None:
         if name == b"fmt ":
             described = file.read(min(size, 40))
         if name == b"data":
-            return _described(path, described, first, size, os.fstat(file.fileno()).st_size)
+            end = os.fstat(file.fileno()).st_size
+            found = _described(path, described, first, max(end - first, 0))
+            return found and _cut(path, found, size, _stray(file, first + size, end))
     raise InputError(f"{path}: ends early, or is no WAV file: no samples (data) follow its header")
 
 
@@ -108,15 +115,49 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     at = 12
     for _ in range(MOST_CHUNKS):
         file.seek(at)
-        head = file.read(8)
-        if len(head) < 8:  # noqa: PLR2004 as above
+        head = file.read(HEAD)
+        if len(head) < HEAD:
             return
         name, size = struct.unpack("<4sI", head)
-        yield name, at + 8, size
-        at += 8 + size + size % 2
+        yield name, at + HEAD, size
+        at += HEAD + size + size % 2
 
 
-def _described(path: Path, described: bytes, first: int, size: int, end: int) -> Layout | None:
+def _stray(file: BinaryIO, at: int, end: int) -> int:
+    """Return how many bytes lie between a place and the end that are no chunks."""
+    for start in (at, at + at % 2):  # samples of odd length without the byte that fills them up
+        file.seek(start)
+        name, size = struct.unpack("<4sI", file.read(HEAD).ljust(HEAD, b"\0"))
+        named = name.isascii() and name.decode().isprintable()
+        if start >= end or (named and start + HEAD + size <= end):
+            return 0
+    return end - at
+
+
+def _cut(path: Path, found: Layout, size: int, stray: int) -> Layout:
+    """Return the layout with as many samples as the header tells of; InputError if there are fewer.
+
+    `size` is their length in bytes, `stray` what stands behind them.
+    """
+    told = size // found.step
+    if size in ENDLESS:
+        return found
+    if told > found.length:
+        raise InputError(
+            f"{path}: ends early: its header tells of {told} samples of each channel, "
+            f"{found.length} are there"
+        )
+    if stray >= max(found.step, HEAD):
+        done = "the rest is left out" if told else "all that follows is taken for samples"
+        _warn(
+            f"{path}: its header tells of {told} samples of each channel, yet {stray} bytes stand "
+            f"behind them, so that it seems to be wrong: {done}"
+        )
+    return replace(found, length=told or stray // found.step)
+
+
+def _described(path: Path, described: bytes, first: int, there: int) -> Layout | None:
+    """Return the layout of all bytes that are there; None where soundfile has to read them."""
     if len(described) < 16:  # noqa: PLR2004 of the shortest description
         raise InputError(f"{path}: its samples are not described (fmt) before they begin")
     code, channels, rate, _, step, bits = struct.unpack("<HHIIHH", described[:16])
@@ -126,18 +167,15 @@ def _described(path: Path, described: bytes, first: int, size: int, end: int) ->
         return None
     if step != channels * bits // 8 or not channels:
         raise InputError(f"{path}: tells of {channels} channels of {bits} bits in {step} bytes")
-    there = max(end - first, 0)
-    size = there if size in ENDLESS else size
-    if size > there:
-        raise InputError(
-            f"{path}: ends early: its header tells of {size // step} samples of each channel, "
-            f"{there // step} are there"
-        )
     return Layout(
         dtype=SAMPLES[code, bits],
         bits=bits,
         channels=channels,
         rate=rate,
         first=first,
-        length=size // step,
+        length=there // step,
     )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, EdgesparkWarning, stacklevel=2)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from edgespark.runtime.errors import InputError
 from edgespark.runtime.grid import Window
 from edgespark.runtime.resample import Doubles
 
@@ -28,6 +29,8 @@ AT_A_TIME = 4
 MOST_SAMPLES = 1 << 22
 """How many bytes of the source, or of what is between the two passes, are held at a time."""
 TALLEST = 1 << 12
+MOST_SHARES = 1 << 23
+"""Of all cells of a line: that of a picture of two million pixels, or a shorter one's part."""
 
 
 class Source(Protocol):
@@ -135,13 +138,22 @@ class Weights:
 
 
 def weigh(samples: int, cells: int, start: int, stop: int) -> Weights:
-    """Return the weights of the cells start…stop of a line of `cells` that has `samples`."""
+    """Return the weights of the cells start…stop of a line of `cells` that has `samples`.
+
+    Raises InputError where so many samples make up the cells that the weights take too much memory.
+    """
     scale = samples / cells
     stretch = max(scale, 1.0)
     centre = (np.arange(start, stop) + 0.5) * scale
     first = np.maximum((centre - SUPPORT * stretch + 0.5).astype(np.int64), 0)
     end = np.minimum((centre + SUPPORT * stretch + 0.5).astype(np.int64), samples)
-    place = first[:, None] + np.arange(int((end - first).max()))
+    most = int((end - first).max())
+    if most * len(first) > MOST_SHARES:
+        raise InputError(
+            f"a side of {samples} pixels is too long to be brought to {cells}: give a part of the "
+            "picture, as with window="
+        )
+    place = first[:, None] + np.arange(most)
     shares = _cubic((place - centre[:, None] + 0.5) * (1.0 / stretch))
     shares[place >= end[:, None]] = 0.0
     shares /= np.add.accumulate(shares, axis=1)[:, -1:]  # one after the other, as a loop adds

@@ -81,7 +81,8 @@ def moments(record: Clips, lasts: Fraction, rate: Fraction | None) -> list[Fract
     """Return when the frames to take are shown, in seconds, ascending.
 
     That is the middle of frame ceil(rate * beginning of its clip), in float64 where the public code
-    rounds; without a rate, the beginning of the clip.
+    rounds; of what lasts less than half a frame, its end; without a rate, the beginning of the
+    clip.
     """
     total = max(round(lasts * rate), 1) if rate else 1
     length = total / float(rate) if rate else float(lasts)
@@ -90,7 +91,7 @@ def moments(record: Clips, lasts: Fraction, rate: Fraction | None) -> list[Fract
     if not rate:
         return starts
     numbers = [min(math.ceil(float(rate) * float(start)), total - 1) for start in starts]
-    return [(number + Fraction(1, 2)) / rate for number in numbers]
+    return [min((number + Fraction(1, 2)) / rate, lasts) for number in numbers]
 
 
 def _check(array: NDArray[Any], name: str) -> None:

@@ -19,7 +19,7 @@ from edgespark.runtime.paths import by_suffix, check_path
 from edgespark.runtime.pictures import open_picture
 from edgespark.runtime.preprocessing import Band, Imagery, RasterDType
 from edgespark.runtime.rasters import open_raster
-from edgespark.runtime.units import OUTSIDE
+from edgespark.runtime.units import DTYPES, OUTSIDE
 from edgespark.runtime.views.bicubic import Bytes
 
 Open = Callable[[Raster, Imagery], AbstractContextManager[Grid]]
@@ -208,8 +208,19 @@ def _either(open_file: Open, raster: Raster, size: int) -> Iterator[Grid]:
                 grid = stack.enter_context(open_file(raster, _record(GREY, size)))
             except InputError as other:
                 grey = _of_count(error, COLOURS) and not _of_count(other, GREY)
-                raise (other if grey else error) from None
+                raise _of_pictures(other if grey else error) from None
         yield grid
+
+
+def _of_pictures(error: InputError) -> InputError:
+    """Return the error, which for a type of samples tells of options that pictures have."""
+    reason, known, _ = str(error).partition(" samples; the model takes ")
+    if not known:
+        return error
+    return InputError(
+        f"{reason} samples; a picture has uint8 samples, 0…255, or with range=LOW,HIGH one of "
+        f"{', '.join(DTYPES)}: convert them first"
+    )
 
 
 def _of_count(error: InputError, names: tuple[str, ...]) -> bool:
