@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edgespark.runtime.errors import EdgesparkWarning
+from edgespark.runtime.arguments import Argument
+from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.npy import NpyFile
 from edgespark.runtime.sensory import Motion, Voxels
 from edgespark.runtime.signals import voxels
@@ -76,3 +77,9 @@ def test_motion_at_another_rate_is_told(rate: int) -> None:
     clip = np.ones((2, 2 * rate))
     with pytest.warns(EdgesparkWarning, match=f"is at {rate} Hz; resampled to the 200 Hz"):
         read_motion(MOTION, MotionSignal(clip, rate=rate), lambda _: [])
+
+
+def test_an_option_of_a_kind_that_has_none_is_told(tmp_path: Path) -> None:
+    path = saved(tmp_path, SCANS[:1], "C")
+    with pytest.raises(InputError, match="no option 'repeat'; there are: none"):
+        read_voxels(RECORD, Argument(f"{path}?repeat=1"), lambda _: [])

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgespark.runtime.cli import main
-from edgespark.runtime.commands.run import DRAW
+from edgespark.runtime.commands.run import DRAW, _further
 from edgespark.runtime.inputs import Encode, Prepared, prepare
 from edgespark.runtime.manifest import Route
 from edgespark.runtime.spark import load
@@ -241,3 +241,12 @@ def test_the_real_bundle_answers_on_the_command_line(
     assert main([*given, "--max-tokens", "8"]) == 0
     made = json.loads(capsys.readouterr().out)
     assert sum(made["scores"].values()) == pytest.approx(1)
+
+
+def test_a_bundle_without_heads_says_nothing_of_scores(
+    stand_in: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    routes = tuple(replace(route, head=None) for route in stand_in.manifest.routes)
+    stand_in.manifest = replace(stand_in.manifest, routes=routes)
+    assert _further(stand_in.spark(), {"rgb": None}) == []
+    assert not capsys.readouterr().err

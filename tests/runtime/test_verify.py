@@ -82,7 +82,10 @@ def test_a_graph_that_gives_other_values_falls_short_with_exit_code_5(
     assert made["ok"] is False
     assert [part["name"] for part in made["parts"] if not part["ok"]] == ["bridge"]
     assert main(["verify", str(folder)]) == 5
-    assert "NO" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "NO" in out
+    assert "bridge fp32: " in err
+    assert "its limit in this bundle is" in err
 
 
 def test_an_error_that_is_not_finite_is_null_in_json(

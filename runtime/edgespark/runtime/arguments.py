@@ -78,7 +78,7 @@ def _options(query: str, known: Mapping[str, Option]) -> dict[str, Any]:
     for item in query.split("&") if query else ():
         name, _, value = item.partition("=")
         if name not in known:
-            raise InputError(f"no option {name!r}; there are: {', '.join(known)}")
+            raise InputError(f"no option {name!r}; there are: {', '.join(known) or 'none'}")
         if name in options:
             raise InputError(f"option {name!r} stands more than once")
         try:

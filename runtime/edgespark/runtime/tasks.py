@@ -15,7 +15,8 @@ def heads(task: str, routes: Sequence[Route], given: Sequence[str]) -> dict[str,
     lacking = [modality for modality in given if modality not in able]
     if lacking or not given:
         names = ", ".join(able) if able else "no modality"
-        what = f"{', '.join(lacking)} has no {task} head" if lacking else f"no input for {task}"
+        verb = "has" if len(lacking) == 1 else "have"
+        what = f"{', '.join(lacking)} {verb} no {task} head" if lacking else f"no input for {task}"
         raise UsageError(f"{what}; of this bundle {names} can do that")
     return {modality: able[modality] for modality in given}
 
