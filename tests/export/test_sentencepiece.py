@@ -10,9 +10,9 @@ from tokenizers import Tokenizer
 
 from edgespark.export.checkpoints.sentencepiece import tokenizer_json
 from edgespark.export.checkpoints.vocabulary import tokenizer_beside
-from edgespark.export.checkpoints.wire import fields
 from edgespark.runtime import tokens
 from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingInput
+from edgespark.runtime.wire import fields
 
 sentencepiece = pytest.importorskip("sentencepiece")
 
@@ -204,6 +204,11 @@ def test_a_tokenizer_of_another_size_is_not_the_models(model: Path) -> None:
 
 def test_all_wire_types_are_read() -> None:
     message = b"\x08\xac\x02" + b"\x11" + bytes(range(8)) + b"\x1a\x02ab" + b"\x25" + bytes(4)
-    assert list(fields(message)) == [(1, 300), (2, bytes(range(8))), (3, b"ab"), (4, bytes(4))]
+    assert list(fields(message)) == [
+        (1, 0, 300),
+        (2, 1, bytes(range(8))),
+        (3, 2, b"ab"),
+        (4, 5, bytes(4)),
+    ]
     with pytest.raises(ValueError, match="wire type 3"):
         list(fields(b"\x0b"))

@@ -10,12 +10,15 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, normalizers
 from tokenizers.models import BPE
 
-from edgespark.export.checkpoints.wire import Value, fields
 from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingInput
+from edgespark.runtime.wire import fields
+
+Value: TypeAlias = int | bytes
 
 SPACE = "▁"  # U+2581, what SentencePiece writes for a space
 BPE_MODEL = 2
@@ -73,7 +76,7 @@ def tokenizer_json(path: Path) -> bytes:
 
 
 def _model(data: bytes) -> Model:
-    found = list(fields(data))
+    found = [(number, value) for number, _, value in fields(data)]
     pieces = tuple(_piece(_message(value)) for number, value in found if number == 1)
     trainer, normalizer = (_last(found, number) for number in (2, 3))
     if (kind := trainer.get(3, 1)) != BPE_MODEL:
@@ -96,7 +99,7 @@ def _message(value: Value) -> dict[int, Value]:
     """Return a message's fields by number; of one that comes again the last counts."""
     if not isinstance(value, bytes):
         raise TypeError(f"the number {int(value)} where a message was expected")
-    return dict(fields(value))
+    return {number: each for number, _, each in fields(value)}
 
 
 def _last(found: list[tuple[int, Value]], number: int) -> dict[int, Value]:
