@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -85,6 +86,8 @@ def main() -> int:
     parser.add_argument("--disk", type=Path, help="the folder whose growth is measured")
     parser.add_argument("command", nargs=argparse.REMAINDER)
     given = parser.parse_args()
+    if not given.command or shutil.which(given.command[0]) is None:
+        parser.error(f"no command to run: {' '.join(given.command[:1]) or 'none given'}")
     load, start = os.getloadavg()[0], time.perf_counter()
     process = subprocess.Popen(given.command)  # noqa: S603 what the user asks for
     peaks = watch(process, given.disk)

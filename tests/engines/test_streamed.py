@@ -11,14 +11,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from edgespark.engines.absent import absent, absent_shapes, is_absent, proven, transpose
+from edgespark.engines.absent import absent, is_absent, proven, transpose
 from edgespark.engines.graphs import clean
 from edgespark.engines.streamed import store
 from edgespark.engines.weight_only import PRECISIONS
 from edgespark.runtime.backends.external import locations
 from edgespark.runtime.errors import CheckError, InputError
 from edgespark.runtime.manifest import Precision
-from tests.engines.weightless import SHAPES, Array, weightless, weights
+from tests.engines.weightless import SHAPES, Array, absent_shapes, weightless, weights
 
 
 @contextmanager

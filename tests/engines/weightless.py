@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from edgespark.engines.absent import absent, transpose
+from edgespark.engines.absent import absent, is_absent, module_shape, transpose
 
 Array = NDArray[np.generic]
 
@@ -85,3 +85,8 @@ def run(
     )
     made: NDArray[np.float32] = session.run(None, fed)[0]
     return made
+
+
+def absent_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """List the parameters that the graph waits for, with their shapes in the module."""
+    return {each.name: module_shape(each) for each in model.graph.initializer if is_absent(each)}

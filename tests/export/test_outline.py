@@ -10,7 +10,6 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor, nn
 
-from edgespark.engines.absent import absent_shapes
 from edgespark.engines.streamed import store
 from edgespark.engines.weight_only import PRECISIONS
 from edgespark.export.models.config import Llama
@@ -23,6 +22,7 @@ from edgespark.runtime.backends import Program, Session, backend
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.manifest import Precision
 from edgespark.runtime.verify import distance
+from tests.engines.weightless import absent_shapes
 
 SIZE = Llama(
     vocabulary=31, width=32, depth=2, heads=2, hidden=48, context=24, adapters=(0,), bottleneck=8

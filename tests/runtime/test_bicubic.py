@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from edgespark.runtime.grid import Window
 from edgespark.runtime.views import bicubic
-from edgespark.runtime.views.bicubic import Bytes, Whole, resized
+from edgespark.runtime.views.bicubic import Bytes, resized
+from tests.runtime.whole import Whole
 
 SIDES = st.integers(1, 40)
 

@@ -9,10 +9,11 @@ from edgespark.runtime.arguments import Argument
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.sensory import PicturePair
-from edgespark.runtime.views.bicubic import Whole, resized
+from edgespark.runtime.views.bicubic import resized
 from edgespark.runtime.views.files import PictureFile
 from edgespark.runtime.views.read import read_pair
 from tests.runtime.test_views import PLAIN, SIZE, noise, seen
+from tests.runtime.whole import Whole
 
 PAIR = PicturePair(picture=PLAIN, second="depth")
 

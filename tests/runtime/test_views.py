@@ -14,10 +14,11 @@ from edgespark.runtime.errors import EdgesparkWarning, InputError, MissingExtra,
 from edgespark.runtime.grid import Raster
 from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.sensory import Picture
-from edgespark.runtime.views.bicubic import Bytes, Whole, resized
+from edgespark.runtime.views.bicubic import Bytes, resized
 from edgespark.runtime.views.files import PictureFile
 from edgespark.runtime.views.prepare import scaled
 from edgespark.runtime.views.read import read_picture
+from tests.runtime.whole import Whole
 
 CASES = Path(__file__).parent / "cases" / "views"
 SIZE = 8

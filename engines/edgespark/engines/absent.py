@@ -51,11 +51,6 @@ def module_shape(tensor: TensorProto) -> tuple[int, ...]:
     return dims[::-1] if is_transposed(tensor) else dims
 
 
-def absent_shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
-    """List the parameters that the graph waits for, with their shapes in the module."""
-    return {each.name: module_shape(each) for each in model.graph.initializer if is_absent(each)}
-
-
 def proven(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Prove a graph valid as `check` does, without looking for data outside of it.
 

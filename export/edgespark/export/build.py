@@ -20,7 +20,7 @@ from edgespark.export.layers import Stored, sweep, watched
 from edgespark.export.models.llama import LlamaDecoder
 from edgespark.export.outline import outline
 from edgespark.export.pack import Draft
-from edgespark.export.precisions import LIMITS
+from edgespark.export.precisions import FLOATS, LIMITS
 from edgespark.export.stage import Stage
 from edgespark.export.trace import Arrays, compare, graph_of
 from edgespark.runtime.backends import Program, backend
@@ -32,7 +32,7 @@ BACKEND = "onnxruntime cpu"
 BACKENDS: dict[Precision, str] = {"fp16": f"{BACKEND}, computed in float32"}
 """What ran a graph; of float16 it shows the weights and the wiring, no rounding and no overflow."""
 SLACK = 1.5
-"""How much further from PyTorch than here a decoder of many layers may be on a device."""
+"""How much further from PyTorch than here the integers of many layers may be on a device."""
 Array = NDArray[np.generic]
 
 
@@ -191,18 +191,27 @@ def _swept(stage: Stage, placed: list[_Placed], draft: Draft) -> Built:
                 f"from PyTorch's by {worst:.2e} standard deviations; at most "
                 f"{LIMITS[each.precision]:.2g} is allowed"
             )
-        made = _measured(stage, each, found.whole[each.precision], found.ms[each.precision])
+        whole = found.whole[each.precision]
+        if each.precision in FLOATS and not whole <= LIMITS[each.precision]:
+            raise CheckError(
+                f"{stage.name}: the {each.precision} graph as a whole differs from PyTorch's by "
+                f"{whole:.2e} standard deviations; at most {LIMITS[each.precision]:.2g} is allowed"
+            )
+        made = _measured(stage, each, whole, found.ms[each.precision])
         measured.append(
             replace(made, backend=f"{made.backend}, layer by layer", layers=tuple(errors))
         )
     graphs = tuple(
-        replace(
-            _graph(stage, each),
-            limit=max(LIMITS[each.precision], SLACK * found.whole[each.precision]),
-        )
+        replace(_graph(stage, each), limit=_limit(each.precision, found.whole[each.precision]))
         for each in placed
     )
     return Built(graphs=graphs, reference=found.reference, measured=tuple(measured))
+
+
+def _limit(precision: Precision, whole: float) -> float:
+    """Return how far a whole graph may be: of integers, whose errors add up, by what it was."""
+    limit = LIMITS[precision]
+    return limit if precision in FLOATS else max(limit, SLACK * whole)
 
 
 def _program(stage: Stage, placed: _Placed, draft: Draft) -> Program:

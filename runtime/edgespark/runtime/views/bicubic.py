@@ -49,28 +49,6 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Whole:
-    """A picture in memory: uint8 [bands, rows, columns]."""
-
-    image: Bytes
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
-        return int(self.image.shape[1])
-
-    @property
-    def columns(self) -> int:
-        """How many columns there are."""
-        return int(self.image.shape[2])
-
-    def read(self, window: Window) -> Bytes:
-        """Return the samples of a window, uint8 [bands, rows, columns]."""
-        column, row, width, height = window
-        return self.image[:, row : row + height, column : column + width]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Resized:
     """A source brought to another size: each window of it is made when it is read."""
 

@@ -6,11 +6,8 @@ Parts are made on torch's meta device, so that their weights can be read one by 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from edgespark.export.models.llama import LlamaDecoder, rotations
@@ -18,8 +15,6 @@ from edgespark.export.models.onellm.config import OneLLMConfig
 from edgespark.export.models.onellm.names import conv_name, positions_name
 from edgespark.export.models.onellm.parts import make
 from edgespark.runtime.errors import InputError
-
-Matrix = TypeVar("Matrix", Tensor, NDArray[np.generic])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,14 +53,13 @@ def filled(config: OneLLMConfig, part: str, read: Callable[[str], Tensor]) -> nn
     return module.eval()
 
 
-def permuted(weight: Matrix, heads: int) -> Matrix:
+def permuted(weight: Tensor, heads: int) -> Tensor:
     """Bring wq or wk [heads * head_dim, width] from Meta's layout of RoPE to that of halves.
 
     Meta turns the rows 2i and 2i + 1 of a head together, the halves i and i + head_dim / 2.
     """
     pairs = weight.reshape(heads, -1, 2, weight.shape[-1])
-    halves: Matrix = pairs.swapaxes(1, 2).reshape(weight.shape)
-    return halves
+    return pairs.swapaxes(1, 2).reshape(weight.shape)
 
 
 def fold(
