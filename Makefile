@@ -68,8 +68,13 @@ train: .venv/ready
 	touch $@
 
 SOURCES := $(shell find runtime calibration engines export -name '*.py' -o -path '*/weights/*' -type f)
-build/tiny: .venv/ready $(SOURCES)
-	$(BIN)/export-engines allspark-tiny --out build/tiny $(if $(wildcard build/tiny),--replace)
+build/calibration: .venv/ready $(SOURCES)
+	$(BIN)/python -m edgespark.export.calibration_set build/calibration --replace
+	touch build/calibration
+
+build/tiny: .venv/ready build/calibration $(SOURCES)
+	$(BIN)/export-engines allspark-tiny --out build/tiny --precision fp32,fp16,int8 \
+		--calibration build/calibration --samples 64 --budget 1 $(if $(wildcard build/tiny),--replace)
 	touch build/tiny
 
 clean:

@@ -15,3 +15,12 @@ def tiny() -> Path:
     if not (path / "manifest.json").is_file():
         pytest.skip("no bundle at build/tiny: run make build/tiny")
     return path
+
+
+@pytest.fixture(scope="session")
+def calibration() -> Path:
+    """Return the calibration set that `make` draws from the small model's world."""
+    path = Path(os.environ.get("EDGESPARK_CALIBRATION", ROOT / "build" / "calibration"))
+    if not (path / "calibration.json").is_file():
+        pytest.skip("no calibration set at build/calibration: run make build/calibration")
+    return path

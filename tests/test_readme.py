@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -34,7 +35,10 @@ from edgespark.runtime.views.read import PAIR
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-FEWER = {"--scores": ["--samples", "5"]}  # all held-out samples would take minutes
+FEWER = {  # all samples would take minutes
+    "--scores": ["--samples", "5"],
+    "--calibration": ["--samples", "2"],
+}
 
 
 def code_lines() -> Iterator[str]:
@@ -63,25 +67,35 @@ KINDS: dict[str, tuple[Iterable[str], Iterable[str]]] = {
     "coloured points": (COLOURED_FORMATS, COLOURED_OPTIONS),
 }
 """What the readers know: suffixes and options."""
-NARROW = ["allspark-tiny", "--precision", "fp32,int8,int4"]
+NARROW = ["allspark-tiny", "--parts", "rgb", "--precision", "fp32,int8", "--budget", "5"]
 SCRIPTS = re.findall(r"^```python\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
-def place(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tiny: Path, calibration: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder that looks like a clone after `make demo`."""
     pytest.importorskip("rasterio", reason="the extra [geo] is not installed")
     made = tmp_path_factory.mktemp("clone")
     (made / "build").mkdir()
     for name in ("tiny", "mine"):
         (made / "build" / name).symlink_to(tiny.resolve())
-    assert export_engines([*NARROW, "--parts", "rgb", "--out", str(made / "build" / "narrow")]) == 0
+    (made / "build" / "calibration").symlink_to(calibration.resolve())
+    given = ["--calibration", str(calibration), "--samples", "8"]
+    assert export_engines([*NARROW, *given, "--out", str(made / "build" / "narrow")]) == 0
     (made / "examples").symlink_to(ROOT / "examples")
+    (made / "scenes").mkdir()
+    shutil.copy(ROOT / "examples" / "scene-msi.tif", made / "scenes")
     return made
 
 
 def test_there_are_commands_and_a_script_to_run() -> None:
-    assert {line.split()[1] for line in COMMANDS} == {"run", "inspect", "verify"}
+    assert {line.split()[1] for line in COMMANDS} == {
+        "run",
+        "inspect",
+        "verify",
+        "sample",
+        "calibrate",
+    }
     assert SCRIPTS
 
 

@@ -77,6 +77,7 @@ def run(
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     options.optimized_model_filepath = optimised
+    options.add_session_config_entry("session.qdqisint8allowed", "1")
     options.add_session_config_entry(
         "session.model_external_initializers_file_folder_path", str(folder)
     )

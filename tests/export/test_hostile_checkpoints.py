@@ -17,12 +17,12 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from edgespark.export.build import made_of
 from edgespark.export.checkpoints.convert import convert
 from edgespark.export.checkpoints.steady import _advise, present, state
 from edgespark.export.checkpoints.stored import open_checkpoint
 from edgespark.export.checkpoints.vocabulary import tokenizer_beside
 from edgespark.export.exporter import export
+from edgespark.export.placing import made_of
 from edgespark.export.precisions import expected_bytes, reference_bytes
 from edgespark.runtime.errors import (
     EdgesparkWarning,

@@ -1,14 +1,19 @@
 """A decoder proved layer by layer: what is told of the whole is what the whole graph does."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from edgespark.calibration.ranges import PartCalibration, Provenance
+from edgespark.engines.int8 import Int8
 from edgespark.export.build import SLACK, Built, build
 from edgespark.export.models.config import Llama
 from edgespark.export.models.llama import LlamaDecoder, rotations
 from edgespark.export.pack import pack
+from edgespark.export.placing import Lowering, Traced, bound
 from edgespark.export.precisions import LIMITS
 from edgespark.export.recipes.decoders import streamed
 from edgespark.export.stage import Stage
@@ -47,36 +52,99 @@ def whole() -> Stage:
 
 
 @pytest.fixture(scope="module")
-def proved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, Path]:
+def bare() -> Traced:
+    """Return the stage as it is where its weights are read one by one."""
     with torch.device("meta"):
-        bare = LlamaDecoder(CONFIG)
-    bare.cos, bare.sin = rotations(CONFIG)
-    stage = streamed(bare, decoder().state_dict().__getitem__)[1]
-    folder = tmp_path_factory.mktemp("layers")
+        module = LlamaDecoder(CONFIG)
+    module.cos, module.sin = rotations(CONFIG)
+    return Traced(streamed(module, decoder().state_dict().__getitem__)[1])
+
+
+@pytest.fixture(scope="module")
+def proved(bare: Traced, tmp_path_factory: pytest.TempPathFactory) -> tuple[Built, Path]:
+    return exported(bare, tmp_path_factory.mktemp("layers"), Lowering())
+
+
+@pytest.fixture(scope="module")
+def coded(
+    bare: Traced, proved: tuple[Built, Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Built, Path]:
+    """Prove it with its keys and values as int8, of the peaks that its probes have."""
+    held = proved[0].reference
+    peaks = {
+        state.new.name: max(float(np.abs(held[f"{k}.out.{state.new.name}"]).max()) for k in (0, 1))
+        for state in bare.stage.states
+    }
+    lowering = Lowering(calibration=calibrated(peaks), how=Int8(smooth=False), cache=True)
+    return exported(bare, tmp_path_factory.mktemp("coded"), lowering)
+
+
+def calibrated(peaks: dict[str, float]) -> PartCalibration:
+    return PartCalibration(
+        part="decoder",
+        provenance=Provenance(set="0" * 64, graph="0" * 64, preprocessing={}, samples={}),
+        tensors={},
+        peaks=peaks,
+    )
+
+
+def exported(traced: Traced, folder: Path, lowering: Lowering) -> tuple[Built, Path]:
     with pack(folder / "bundle", replace=False) as draft:
-        built = build(stage, PRECISIONS, draft, None)
+        built = build(traced, PRECISIONS, draft, None, lowering)
         (draft.root / "graphs").rename(folder / "graphs")
     return built, folder / "graphs"
 
 
+@pytest.mark.parametrize("cache", ["proved", "coded"])
 @pytest.mark.parametrize("index", range(len(PRECISIONS)), ids=PRECISIONS)
 def test_the_error_is_that_of_the_whole_graph(
-    index: int, proved: tuple[Built, Path], whole: Stage
+    index: int, cache: str, whole: Stage, request: pytest.FixtureRequest
 ) -> None:
-    built, folder = proved
+    built, folder = request.getfixturevalue(cache)
     graph, measured = built.graphs[index], built.measured[index]
+    own = replace(whole, states=graph.states)
     program = Program(
         where=graph.file.path,
         graph=(folder / Path(graph.file.path).name).read_bytes(),
-        inputs=whole.fed,
-        outputs=whole.given,
+        inputs=own.fed,
+        outputs=own.given,
         folder=folder,
         data=tuple(Path(file.path).name for file in graph.data),
     )
     session = backend("onnxruntime").open_session(program)
-    found = compare(whole, session, graph.limit)
+    found = compare(probed(whole, built), session, graph.limit, graph.states)
     assert found.error == pytest.approx(measured.error, rel=0.2)
     assert found.reference.keys() == built.reference.keys()
+
+
+def probed(stage: Stage, built: Built) -> Stage:
+    """Return the stage with the probes that were run."""
+    probes = tuple(
+        {port.name: torch.from_numpy(built.reference[f"{k}.in.{port.name}"]) for port in stage.fed}
+        for k in range(len(stage.probes))
+    )
+    return replace(stage, probes=probes)
+
+
+def test_int8_states_are_of_the_graphs_of_integers_and_cost_little(
+    proved: tuple[Built, Path], coded: tuple[Built, Path]
+) -> None:
+    kinds = [{(s.past.dtype, s.step is None) for s in each.states} for each in coded[0].graphs]
+    assert kinds == [{("float32", True)}, {("int8", False)}, {("int8", False)}]
+    for plain, narrow in zip(proved[0].measured[1:], coded[0].measured[1:], strict=True):
+        assert narrow.error <= plain.error + 0.3
+
+
+def test_a_graph_that_is_kept_is_bound_to_how_its_states_are(bare: Traced) -> None:
+    plain, cache = (Lowering(calibration=calibrated({}), cache=each) for each in (False, True))
+    assert bound(bare.stage, plain) != bound(bare.stage, cache)
+
+
+def test_pasts_that_were_drawn_are_cut_to_what_the_states_hold(coded: tuple[Built, Path]) -> None:
+    for state in coded[0].graphs[1].states:
+        assert state.step is not None
+        past = coded[0].reference[f"0.in.{state.past.name}"]
+        assert np.abs(past).max() <= 127 * state.step * (1 + 1e-6)
 
 
 def test_errors_of_layers_add_up(proved: tuple[Built, Path]) -> None:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from edgespark.engines.streamed import store
-from edgespark.export import build
+from edgespark.export import build, placing
 from edgespark.export.exporter import export
 from edgespark.export.models.onellm.sources import filled
 from edgespark.export.recipes import recipe
@@ -191,7 +191,7 @@ def test_an_interrupted_export_goes_on_where_it_was(
         stored.append(arguments[3])
         return store(*arguments, **named)
 
-    monkeypatch.setattr(build, "store", counted)
+    monkeypatch.setattr(placing, "store", counted)
     with pytest.warns(EdgesparkWarning, match="kept in"), pytest.raises(KeyboardInterrupt):
         export(made, tmp_path / "b", replace=False, precisions=("fp32",))
     assert not (tmp_path / "b").exists()

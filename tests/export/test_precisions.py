@@ -10,8 +10,9 @@ from edgespark.export.stage import Stage
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.manifest import Precision
 
-ENCODER, DECODER = (
-    cast("Stage", SimpleNamespace(name=role, role=role)) for role in ("encoder", "decoder")
+ENCODER, DECODER, EMBEDDER = (
+    cast("Stage", SimpleNamespace(name=role, role=role))
+    for role in ("encoder", "decoder", "embedder")
 )
 
 
@@ -58,9 +59,30 @@ def test_a_precision_that_is_none_is_refused(names: list[str], told: str) -> Non
         asked(names)
 
 
-def test_a_graph_that_a_stage_brings_is_taken_as_it_is_or_not_at_all() -> None:
-    brings = cast("Stage", SimpleNamespace(name="photo", role="encoder", graph=b"onnx"))
-    traced = cast("Stage", SimpleNamespace(name="decoder", role="decoder", graph=None))
-    check_brought((brings, traced), ("fp32", "int8", "int4"))
-    with pytest.raises(UsageError, match=r"photo brings a graph of its own.* fp16 cannot"):
-        check_brought((brings, traced), ("fp32", "fp16"))
+def test_an_llm_that_brings_its_graph_cannot_have_its_weights_changed() -> None:
+    brings = cast("Stage", SimpleNamespace(name="llm", role="decoder", graph=b"onnx"))
+    photo = cast("Stage", SimpleNamespace(name="photo", role="encoder", graph=b"onnx"))
+    check_brought((brings, photo), ("fp32",))
+    check_brought((photo,), ("fp32", "fp16", "int8", "int4"))
+    with pytest.raises(UsageError, match=r"llm brings a graph of its own.* fp16 cannot"):
+        check_brought((photo, brings), ("fp32", "fp16"))
+
+
+@pytest.mark.parametrize(
+    ("among", "encoder", "embedder"),
+    [
+        (("fp32", "int8"), ("fp32", "int8"), ("fp32", "int8")),
+        (("fp16", "int8", "int4"), ("fp16", "int8"), ("fp16", "int8")),
+        (("fp16", "int4"), ("fp16",), ("fp16",)),
+    ],
+)
+def test_data_makes_the_other_parts_integers_too(
+    among: tuple[Precision, ...], encoder: tuple[str, ...], embedder: tuple[str, ...]
+) -> None:
+    assert forms(ENCODER, among, data=True) == encoder
+    assert forms(EMBEDDER, among, data=True) == embedder
+
+
+def test_a_table_needs_no_data() -> None:
+    assert form(EMBEDDER, "int8", ("fp32", "int8")) == "int8"
+    assert form(EMBEDDER, "int4", ("fp32", "int4")) == "fp32"

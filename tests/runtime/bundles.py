@@ -76,6 +76,7 @@ def contents() -> dict[str, bytes]:
         "graphs/decoder.fp32.onnx.data": bytes(range(256)) * 16,
         "tokenizer.json": b"{}",
         "samples/rgb.npz": b"samples",
+        "calibration/encoder_rgb.json": b'{"tensors": {}}',
         "card.md": b"# A model of nothing\n",
     }
 
@@ -126,13 +127,15 @@ def parts() -> list[Json]:
     )
     decoder["graphs"][0]["data"] = [file("graphs/decoder.fp32.onnx.data")]
     decoder["graphs"][0]["states"] = [state(f"{kind}.0") for kind in ("key", "value")]
+    encoder = part(
+        "encoder_rgb",
+        "encoder",
+        [port("pixels", "float32", *pixels)],
+        [port("tokens", "float32", *media)],
+    )
+    encoder["calibration"] = file("calibration/encoder_rgb.json")
     return [
-        part(
-            "encoder_rgb",
-            "encoder",
-            [port("pixels", "float32", *pixels)],
-            [port("tokens", "float32", *media)],
-        ),
+        encoder,
         part(
             "bridge_rgb",
             "bridge",

@@ -21,7 +21,7 @@ def write(stand_in: StandIn, root: Path, instead: Mapping[str, bytes] | None = N
     """Write the stand-in as a bundle on disk, with `instead` in some files, return its folder."""
     contents = {"tokenizer.json": tokenizer_bytes(), "samples/rgb.npz": samples(stand_in)}
     for each in stand_in.manifest.parts:
-        contents[each.graphs[0].file.path] = f"graph of {each.name}\n".encode()
+        contents |= {g.file.path: f"graph of {each.name}\n".encode() for g in each.graphs}
         contents[each.reference.path] = reference(each)
     contents |= instead or {}
     for path, content in contents.items():

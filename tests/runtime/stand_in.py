@@ -103,12 +103,16 @@ class FakeSession:
 
 @dataclass
 class StandIn:
-    """A bundle without files; `sessions` are those that were opened, by part."""
+    """A bundle without files; `sessions` are those that were opened last, by part.
+
+    A function "PART.PRECISION" serves that graph, "PART" all others of the part.
+    """
 
     manifest: Manifest = field(default_factory=lambda: stand_in_manifest())
     functions: dict[str, Function] = field(default_factory=lambda: dict(FUNCTIONS))
     sessions: dict[str, FakeSession] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
+    programs: list[Program] = field(default_factory=list)
     root: Path = Path("stand-in")
 
     def read(self, file: File) -> bytes:
@@ -116,8 +120,10 @@ class StandIn:
         return tokenizer_bytes() if file.path == "tokenizer.json" else b""
 
     def open_session(self, program: Program) -> Session:
-        name = program.where.split("/")[1].split(".")[0]
-        self.sessions[name] = FakeSession(self.functions[name])
+        name, precision = program.where.split("/")[1].split(".")[:2]
+        function = self.functions.get(f"{name}.{precision}", self.functions[name])
+        self.sessions[name] = FakeSession(function)
+        self.programs.append(program)
         return self.sessions[name]
 
     def spark(self) -> Spark:

@@ -13,9 +13,11 @@ import pytest
 from numpy.typing import NDArray
 
 from edgespark.runtime import device
-from edgespark.runtime.backends import BACKENDS, Session, backend
+from edgespark.runtime.backends import BACKENDS, Program, Session, backend
+from edgespark.runtime.backends.onnxruntime import _options
 from edgespark.runtime.device import DEVICES, check_packages, device_named
 from edgespark.runtime.errors import BundleError, DeviceError, InputError, UsageError
+from edgespark.runtime.watched import watched
 from tests.runtime.graphs import NEW, PAST, WIDTH, X, graph, ones, program
 from tests.runtime.stand_in import port
 
@@ -173,12 +175,74 @@ def test_onnxruntime_is_told_to_report_nothing_unless_its_user_says_otherwise(
             assert list(tmp_path.rglob("*")) == []
 
 
-def test_auto_is_the_cpu_which_cannot_measure_fp16() -> None:
+def test_auto_is_the_cpu_which_only_emulates_fp16() -> None:
     chosen = device_named("auto")
     assert chosen is DEVICES["cpu"]
     assert (chosen.how("fp32"), chosen.how("int8")) == ("native", "native")
-    with pytest.raises(DeviceError, match="cpu computes fp16 in float32, which proves nothing"):
-        chosen.how("fp16")
+    assert chosen.how("fp16") == "emulated"
+
+
+def small(*nodes: Any) -> Program:  # noqa: ANN401 onnx has no types here
+    """Return a graph from x to y, both float32 [3], that no manifest is behind."""
+    helper, real = onnx.helper, onnx.TensorProto.FLOAT
+    ports = [helper.make_tensor_value_info(name, real, [3]) for name in ("x", "y")]
+    made = helper.make_graph(list(nodes), "small", ports[:1], ports[1:])
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    return Program(
+        where="graphs/small.onnx",
+        graph=model.SerializeToString(),
+        inputs=(port("x", 3),),
+        outputs=(port("y", 3),),
+    )
+
+
+def test_an_exact_run_rounds_to_float16_and_keeps_its_overflow() -> None:
+    node = onnx.helper.make_node
+    half = small(
+        node("Cast", ["x"], ["cast"], to=onnx.TensorProto.FLOAT16),
+        node("Identity", ["cast"], ["narrow"]),
+        node("Add", ["narrow", "narrow"], ["sum"]),
+        # two: a single one it computes in float32 too, between the casts that it puts around nodes
+        node("Identity", ["sum"], ["sum.1"]),
+        node("Identity", ["sum.1"], ["rounded"]),
+        node("Sub", ["rounded", "narrow"], ["left"]),
+        node("Identity", ["left"], ["left.1"]),
+        node("Identity", ["left.1"], ["given"]),
+        node("Cast", ["given"], ["y"], to=onnx.TensorProto.FLOAT),
+    )
+    session = backend("onnxruntime").open_session(replace(half, exact=True))
+    x = np.array([1 / 3, 2047.4, 50000], np.float32)
+    wanted = x.astype(np.float16)
+    with np.errstate(over="ignore"):
+        wanted = (wanted + wanted) - wanted
+    assert session.run({"x": x})["y"].tolist() == wanted.astype(np.float32).tolist()
+    assert wanted[2] == np.inf
+
+
+@pytest.mark.parametrize(
+    ("exact", "quantised", "level", "disabled"),
+    [(False, True, 99, "MatMulAddFusion"), (False, False, 99, None), (True, True, 0, None)],
+)
+def test_how_a_graph_is_optimised(
+    *, exact: bool, quantised: bool, level: int, disabled: str | None
+) -> None:
+    content = b"QuantizeLinear" if quantised else b"Mul"
+    made = _options(replace(program(content), exact=exact))
+    assert int(made.graph_optimization_level) == level
+    name = "optimization.disable_specified_optimizers"
+    if disabled is None:
+        with pytest.raises(RuntimeError, match=name):
+            made.get_session_config_entry(name)
+    else:
+        assert made.get_session_config_entry(name) == disabled
+
+
+def test_an_output_that_numpy_cannot_hold_is_a_device_error() -> None:
+    node = onnx.helper.make_node
+    rows = small(node("Identity", ["x"], ["y"]), node("SplitToSequence", ["x"], ["rows"], axis=0))
+    watching = replace(rows, graph=watched(rows.graph, ["rows"]))
+    with pytest.raises(DeviceError, match="the run failed"):
+        backend("onnxruntime").open_session(watching).run({"x": ones(3)})
 
 
 @pytest.mark.parametrize("name", ["cuda", "tensorrt"])

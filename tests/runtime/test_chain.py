@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edgespark.runtime import _check
-from edgespark.runtime.manifest import Part, Wire, part_and_port
+from edgespark.runtime.manifest import Part, Wire
+from edgespark.runtime.ports import part_and_port
 from tests.runtime.stand_in import (
     SIZE,
     WIDTH,

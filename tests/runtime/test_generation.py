@@ -9,7 +9,7 @@ import pytest
 from edgespark.runtime import UsageError
 from edgespark.runtime.generation import Generation
 from edgespark.runtime.manifest import Language
-from edgespark.runtime.scores import _means
+from edgespark.runtime.outcomes import Held, outcome
 from tests.runtime.stand_in import StandIn
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
@@ -53,7 +53,8 @@ def test_answers_are_judged_greedily_whatever_the_bundle_draws(drawing: StandIn)
     greedy = spark.generate("hi", rgb=RGB, temperature=0)
     data = {"input": np.stack([RGB] * 2), "question": ["hi"] * 2, "answer": [greedy] * 2}
     labelled = {name: np.asarray(each) for name, each in data.items()} | {"label": np.zeros(2, int)}
-    assert _means(spark, "rgb", labelled, range(2))["answer"] == 1
+    held = Held(modality="rgb", head=drawing.manifest.route("rgb").head, data=labelled)
+    assert [outcome(spark, held, i).values["answer"] for i in range(2)] == [1, 1]
 
 
 def test_a_decoding_that_forgets_puts_new_tokens_in_the_prompts_last_places(

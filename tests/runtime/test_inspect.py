@@ -59,7 +59,7 @@ def test_people_see_the_modalities_parts_and_evidence(
         "  classification by head_rgb: water, forest",
         "part decoder, decoder: fp32 4.0 KiB",
         "  input  pixels: float32 [batch 1…4, bands 3, rows 16, columns 16]",
-        "  state  2 tensors of the fp32 graph",
+        "  state  2 tensors of the fp32 graph, float32",
         "measured when it was made, with torch 2.13.0",
     ):
         assert text in out
@@ -129,6 +129,27 @@ def test_simpler_methods_stand_beside_the_scores_of_the_evidence(root: Path) -> 
     bundles.write_manifest(root, made)
     told = "  rgb head: accuracy fp32 0.9 (n = 9); simpler methods: most frequent 0.25"
     assert told in render(describe(Bundle.open(root))).splitlines()
+
+
+def test_shares_layers_kept_wider_and_calibration_are_shown(root: Path) -> None:
+    made = bundles.manifest()
+    measured = made["evidence"]["parity"][0]
+    measured |= {"share": 0.9375, "added": {"mix": 0.02, "join": 0.001}}
+    measured["kept"] = {"last": "its error is\nthe worst"}
+    bundles.write_manifest(root, made)
+    described = describe(Bundle.open(root))
+    assert described["parts"][0]["calibration"] == "calibration/encoder_rgb.json"
+    assert described["parts"][1]["calibration"] is None
+    shown = described["evidence"]["parity"][0]
+    assert (shown["share"], shown["added"]["mix"], list(shown["kept"])) == (0.9375, 0.02, ["last"])
+    lines = render(described).splitlines()
+    assert "  calibrated: calibration/encoder_rgb.json" in lines
+    at = next(i for i, line in enumerate(lines) if line.startswith("  encoder_rgb fp32: error"))
+    assert lines[at + 1 : at + 4] == [
+        "    93.8 % in fp32",
+        "    of 2 layers mix adds most to the chain: 2.0e-02",
+        "    kept wider: last: its error is\\nthe worst",
+    ]
 
 
 def test_hash_finds_a_flipped_byte(root: Path, capsys: pytest.CaptureFixture[str]) -> None:

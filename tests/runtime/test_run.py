@@ -12,11 +12,13 @@ import pytest
 
 from edgespark.runtime.cli import main
 from edgespark.runtime.commands.run import DRAW, _further
+from edgespark.runtime.errors import EdgesparkWarning
 from edgespark.runtime.inputs import Encode, Prepared, prepare
 from edgespark.runtime.manifest import Route
 from edgespark.runtime.spark import load
 from edgespark.runtime.wording import printable
 from tests.runtime.kinds import TRACK
+from tests.runtime.narrow import narrowed
 from tests.runtime.on_disk import write
 from tests.runtime.stand_in import StandIn
 
@@ -26,6 +28,36 @@ def printed(arguments: list[str]) -> str:
     with redirect_stdout(io.StringIO()) as out:
         assert main(arguments) == 0
     return out.getvalue()
+
+
+def test_a_precision_that_is_computed_in_float32_is_told_once(
+    stand_in: StandIn, folder: Path, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrowed(stand_in, "bridge", "fp16")
+    write(stand_in, folder)
+    arguments = ["run", str(folder), "--input", f"rgb={image}", "--prompt", "what?"]
+    assert main([*arguments, "--precision", "fp16", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["widened"] == ["bridge"]
+    assert err.count("warning: cpu computes fp16 in float32 (1 of 12 parts)") == 1
+    assert not any(each.exact for each in stand_in.programs)
+    assert main([*arguments, "--precision", "fp16"]) == 0
+    assert capsys.readouterr().out.startswith("fp16 on cpu, computed in float32:")
+    assert main([*arguments, "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert (json.loads(out)["widened"], err) == ([], "")
+
+
+def test_programs_are_warned_of_a_precision_that_is_computed_in_float32(
+    stand_in: StandIn, folder: Path
+) -> None:
+    narrowed(stand_in, "bridge", "fp16")
+    write(stand_in, folder)
+    with pytest.warns(EdgesparkWarning, match="computes fp16 in float32") as caught:
+        spark = load(folder, precision="fp16")
+    assert [each.filename for each in caught] == [__file__]
+    assert spark.stats.widened == ("bridge",)
+    assert load(folder, precision="fp32").stats.widened == ()
 
 
 @pytest.fixture

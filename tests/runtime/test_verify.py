@@ -19,6 +19,7 @@ from edgespark.runtime.device import DEVICES
 from edgespark.runtime.errors import BundleError
 from edgespark.runtime.reference import arrays, probes
 from edgespark.runtime.verify import check_files, distance, graphs, rows
+from tests.runtime.narrow import narrowed
 from tests.runtime.on_disk import npz, write
 from tests.runtime.stand_in import StandIn
 
@@ -120,10 +121,11 @@ def test_the_document_has_the_agreed_keys(folder: Path, capsys: pytest.CaptureFi
     keys = {"name", "precision", "error", "limit", "bytes", "ms", "how"}
     assert all(keys <= set(part) for part in made["parts"])
     alike = {"metric": "accuracy", "higher_is_better": True, "n": 4}
+    alone = {"differences": {"fp32": 0}, "unit_of_differences": "points", "agreement": {"fp32": 1}}
     unknown: dict[str, Any] = {"evidence": None, "baselines": {}}
     assert made["scores"]["rgb"] == {
-        "head": {**alike, **unknown, "values": {"fp32": 0.75}},
-        "answer": {**alike, **unknown, "values": {"fp32": 0.25}},
+        "head": {**alike, **alone, **unknown, "values": {"fp32": 0.75}},
+        "answer": {**alike, **alone, **unknown, "values": {"fp32": 0.25}},
     }
 
 
@@ -198,21 +200,21 @@ def test_a_half_precision_port_is_fed_the_rounded_reference(folder: Path) -> Non
         assert probe.outputs["tokens"].dtype == np.float32
 
 
-def test_a_precision_that_this_device_only_imitates_is_not_measured(
+def test_a_precision_that_this_device_does_not_compute_in_is_emulated_and_timed_as_it_runs(
     stand_in: StandIn, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    last = stand_in.manifest.parts[-1]
-    half = replace(last, graphs=(replace(last.graphs[0], precision="fp16"),))
-    variant = stand_in.manifest.variants[0]
-    stand_in.manifest = replace(
-        stand_in.manifest,
-        parts=(*stand_in.manifest.parts[:-1], half),
-        variants=(replace(variant, precisions={**variant.precisions, last.name: "fp16"}),),
-    )
+    narrowed(stand_in, "walk", "fp16")
     write(stand_in, folder)
-    assert main(["verify", str(folder)]) == 4
-    assert "computes fp16 in float32" in capsys.readouterr().err
-    assert stand_in.sessions == {}
+    stand_in.programs.clear()
+    assert main(["verify", str(folder), "--json"]) == 0
+    hows = {(part["name"], part["precision"]): part["how"] for part in document(capsys)["parts"]}
+    assert hows.pop(("walk", "fp16")) == "emulated"
+    assert set(hows.values()) == {"native"}
+    opened = [(each.where, each.exact) for each in stand_in.programs]
+    assert opened[-2:] == [("graphs/walk.fp16.onnx", True), ("graphs/walk.fp16.onnx", False)]
+    assert not any(exact for _, exact in opened[:-2])
+    assert main(["verify", str(folder)]) == 0
+    assert "walk                 fp16 (emulated)" in capsys.readouterr().out
 
 
 def test_pickles_are_never_loaded(stand_in: StandIn, folder: Path) -> None:

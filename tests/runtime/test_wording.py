@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgespark.runtime.wording import listed, near, printable, short, shown
+from edgespark.runtime.wording import aligned, listed, near, printable, short, shown
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,8 @@ def test_a_list_is_short_whatever_it_holds() -> None:
     assert listed(["a", "b"]) == "a, b"
     assert listed(["a"] * 14, shown) == "'a', " * 11 + "'a' and 2 more"
     assert len(listed(["a" * 5000] * 5000)) < 1000
+
+
+def test_columns_are_as_wide_as_their_widest_cell() -> None:
+    assert aligned([("a", "b"), ("long", "x"), ("", "")]) == ["a     b", "long  x", ""]
+    assert aligned([]) == []

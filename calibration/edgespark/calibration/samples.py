@@ -28,7 +28,7 @@ class SampleSet:
 
     def __post_init__(self) -> None:
         """Refuse columns that do not belong together, and what no forecast can be judged by."""
-        lengths = {len(each) for each in self._columns().values()}
+        lengths = {len(each) for each in self.columns().values()}
         if len(lengths) != 1 or lengths == {0}:
             raise ValueError(
                 f"{self.modality}: columns of {sorted(lengths)} samples; need one length"
@@ -38,8 +38,9 @@ class SampleSet:
 
     def packed(self) -> bytes:
         """Give the set as it lies in a bundle: an .npz with the fields that it has as arrays."""
-        return npz(self._columns())
+        return npz(self.columns())
 
-    def _columns(self) -> dict[str, NDArray[Any]]:
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the fields that the set has, by name, each with one row per sample."""
         columns = {each.name: getattr(self, each.name) for each in fields(self)[1:]}
         return {name: column for name, column in columns.items() if column is not None}

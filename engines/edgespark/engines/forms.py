@@ -44,6 +44,8 @@ class Form:
     `specs` tells the tensors that are stored for it, and `encode` gives their contents in the same
     order, from an array of any layout: what it cannot hold is infinite or NaN there. `read` writes
     the node that reads the weight anew. Only weights whose shape `fits` are stored so.
+
+    Forms but `WIDE` and `HALF` give float32 to what read the weight, whatever they store.
     """
 
     specs: Callable[[str, Dims], tuple[Spec, ...]]
@@ -72,6 +74,15 @@ def _bytes(name: str, dims: Dims) -> tuple[Spec, ...]:
     )
 
 
+def _rows(name: str, dims: Dims) -> tuple[Spec, ...]:
+    return (
+        Spec(name=name, kind=TensorProto.INT8, dims=dims),
+        Spec(name=scale_of(name), kind=TensorProto.FLOAT, dims=(*dims[:1], 1)),
+        Spec(name=step_of(name), kind=TensorProto.FLOAT, dims=()),
+        Spec(name=zero_of(name), kind=TensorProto.INT8, dims=()),
+    )
+
+
 def _nibbles(name: str, dims: Dims) -> tuple[Spec, ...]:
     scales = (dims[0] // block_of(dims), *dims[1:])
     return (
@@ -85,6 +96,22 @@ def scale_of(name: str) -> str:
     return f"{name}.scale"
 
 
+def step_of(name: str) -> str:
+    """Name the step between the codes of a table whose rows have scales of their own: one."""
+    return f"{name}.step"
+
+
+def zero_of(name: str) -> str:
+    """Name the zero point of a table's codes: zero, which ONNX Runtime wants to see."""
+    return f"{name}.zero"
+
+
+def _encode_rows(table: Array) -> tuple[Array, ...]:
+    codes, scales = per_channel(table.T)
+    step, zero = np.ones((), np.float32), np.zeros((), np.int8)
+    return np.ascontiguousarray(codes.T), scales[:, None], step, zero
+
+
 def _encode_nibbles(matrix: Array) -> tuple[Array, ...]:
     codes, scales = block_wise(matrix, block_of(matrix.shape))
     return packed(codes), scales
@@ -94,24 +121,26 @@ def _as_it_is(node: NodeProto, _name: str, _dims: Dims) -> list[NodeProto]:
     return [node]
 
 
-def _half_product(node: NodeProto, _name: str, _dims: Dims) -> list[NodeProto]:
-    """Multiply in float16; what comes in and goes out stays float32."""
-    (x, weight), out = node.input, node.output[0]
-    narrow, product = f"{out}.input", f"{out}.product"
+def _by_row(node: NodeProto, name: str, _dims: Dims) -> list[NodeProto]:
+    """Gather int8 rows, and scale each by its own.
+
+    TensorRT takes int8 constants before a DequantizeLinear alone, and ONNX Runtime would widen the
+    whole table there on every run, unless the gathered rows are quantised again: where int8 is
+    allowed, it drops a DequantizeLinear and a QuantizeLinear of one step around a Gather.
+    """
+    rows, out = node.input[1], node.output[0]
+    wide, some, codes, back, scale = (
+        f"{out}.{each}" for each in ("table", "rows", "codes", "numbers", "scale")
+    )
+    step = [step_of(name), zero_of(name)]
     return [
-        _cast(x, narrow, TensorProto.FLOAT16),
-        helper.make_node("MatMul", [narrow, weight], [product], product),
-        _cast(product, out, TensorProto.FLOAT),
+        helper.make_node("DequantizeLinear", [name, *step], [wide], wide),
+        helper.make_node("Gather", [wide, rows], [some], some),
+        helper.make_node("QuantizeLinear", [some, *step], [codes], codes),
+        helper.make_node("DequantizeLinear", [codes, *step], [back], back),
+        helper.make_node("Gather", [scale_of(name), rows], [scale], scale),
+        helper.make_node("Mul", [back, scale], [out], out),
     ]
-
-
-def _half_rows(node: NodeProto, _name: str, _dims: Dims) -> list[NodeProto]:
-    """Gather float16 rows, and widen them."""
-    out = node.output[0]
-    narrow = NodeProto()
-    narrow.CopyFrom(node)
-    narrow.output[0] = f"{out}.rows"
-    return [narrow, _cast(f"{out}.rows", out, TensorProto.FLOAT)]
 
 
 def _by_channel(node: NodeProto, name: str, _dims: Dims) -> list[NodeProto]:
@@ -132,13 +161,9 @@ def _dequantised(node: NodeProto, name: str, *, axis: int, block: int = 0) -> li
     return [read, helper.make_node("MatMul", [x, wide], [out], node.name)]
 
 
-def _cast(x: str, out: str, kind: int) -> NodeProto:
-    return helper.make_node("Cast", [x], [out], out, to=kind)
-
-
 WIDE = Form(specs=_wide, encode=lambda array: (laid(array, np.float32),), read=_as_it_is)
-HALF = Form(specs=_half, encode=lambda array: (laid(array, np.float16),), read=_half_product)
-HALF_TABLE = Form(specs=_half, encode=lambda array: (laid(array, np.float16),), read=_half_rows)
+HALF = Form(specs=_half, encode=lambda array: (laid(array, np.float16),), read=_as_it_is)
+INT8_TABLE = Form(specs=_rows, encode=_encode_rows, read=_by_row)
 INT8 = Form(specs=_bytes, encode=per_channel, read=_by_channel)
 INT4 = Form(
     specs=_nibbles,

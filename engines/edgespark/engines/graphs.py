@@ -1,5 +1,7 @@
 """ONNX graphs as files: cleaned of what is not the graph, and checked."""
 
+from pathlib import Path
+
 import onnx
 
 from edgespark.runtime.errors import CheckError
@@ -29,4 +31,13 @@ def check(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise CheckError(f"not a valid ONNX graph: {error}") from error
+    return model
+
+
+def inline(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Take the weights that lie in files of `folder` into the graph itself; the files stay.
+
+    Protobuf holds less than 2 GiB: whoever calls has looked at their size.
+    """
+    onnx.load_external_data_for_model(model, str(folder))
     return model

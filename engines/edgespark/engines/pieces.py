@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import onnx
 
 from edgespark.runtime.errors import CheckError
 from edgespark.runtime.manifest import Port
-
-DTYPES = {"float32": onnx.TensorProto.FLOAT, "float16": onnx.TensorProto.FLOAT16}
 
 
 def piece(model: onnx.ModelProto, cuts: Iterable[Port], outputs: Iterable[Port]) -> onnx.ModelProto:
@@ -60,4 +59,5 @@ def _reads(node: onnx.NodeProto) -> Iterator[str]:
 
 def _value(port: Port) -> onnx.ValueInfoProto:
     sizes = [axis.low if axis.static else axis.name for axis in port.axes]
-    return onnx.helper.make_tensor_value_info(port.name, DTYPES[port.dtype], sizes)
+    kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype))
+    return onnx.helper.make_tensor_value_info(port.name, kind, sizes)

@@ -1,6 +1,7 @@
-"""Weight-only precisions: which form each weight of a graph takes, and the graph that reads it.
+"""Weights of a graph one by one: which form each takes, and the graph that reads it.
 
-Products alone change: norms, softmax, rotations and residuals stay float32, as do all ports. The
+In int8 and int4 weights alone are narrow, those of products and tables; all else is float32. In
+fp16 the graph computes in float16 as `edgespark.engines.fp16` has it. Ports are float32 always. The
 forms are plain ONNX. ONNX Runtime 1.31 reads int8 and int4 with its `MatMulNBits` kernels, which
 it makes of DequantizeLinear and MatMul; an older one may dequantise on every run.
 """
@@ -13,7 +14,9 @@ from typing import Literal
 import onnx
 
 from edgespark.engines.absent import is_absent
-from edgespark.engines.forms import HALF, HALF_TABLE, INT4, INT8, WIDE, Dims, Form
+from edgespark.engines.forms import HALF, INT4, INT8, INT8_TABLE, WIDE, Dims, Form
+from edgespark.engines.fp16 import halved
+from edgespark.engines.passes.wiring import ends
 from edgespark.engines.straighten import MATRIX, Readers, put, readers
 from edgespark.runtime.errors import CheckError
 from edgespark.runtime.manifest import Precision
@@ -33,12 +36,12 @@ class Forms:
 
 PRECISIONS: Mapping[Precision, Forms] = MappingProxyType(
     {
-        "fp32": Forms(opset=18, forms={"matrix": (WIDE,), "last": (WIDE,), "table": (WIDE,)}),
-        "fp16": Forms(opset=18, forms={"matrix": (HALF,), "last": (HALF,), "table": (HALF_TABLE,)}),
-        "int8": Forms(opset=18, forms={"matrix": (INT8,), "last": (INT8,), "table": (HALF_TABLE,)}),
-        # INT8 where no block divides the rows, and for what is nearest to the answer
+        "fp32": Forms(opset=18, forms={}),
+        "fp16": Forms(opset=18, forms={}),  # each weight has its dtype in the graph
+        "int8": Forms(opset=18, forms={"matrix": (INT8,), "last": (INT8,), "table": (INT8_TABLE,)}),
+        # INT8 where no block divides the rows, and for what is nearest to the ends
         "int4": Forms(
-            opset=21, forms={"matrix": (INT4, INT8), "last": (INT8,), "table": (HALF_TABLE,)}
+            opset=21, forms={"matrix": (INT4, INT8), "last": (INT8,), "table": (INT8_TABLE,)}
         ),
     }
 )
@@ -48,11 +51,14 @@ CHANGED = {"DFT", "GridSample", "GroupNormalization"}  # mean something else aft
 def lower(model: onnx.ModelProto, precision: Precision) -> tuple[onnx.ModelProto, dict[str, Form]]:
     """Write the graph so that it reads its absent weights at that precision.
 
-    Gives a changed copy, in which the weights still stand as they were, and the form of each.
+    Gives a changed copy, in which the weights still stand as they were, and the form of each. At
+    fp16 a graph that `halved` has made is taken as it is; another is halved, without any ranges.
     CheckError where the graph cannot be brought to the opset that the precision needs.
     """
     wanted = PRECISIONS[precision]
     made = _raised(model, wanted.opset)
+    if precision == "fp16" and not any(map(_is_half, made.graph.initializer)):
+        made, _ = halved(made, {}, {})
     forms = _forms(made.graph, wanted.forms)
     dims = {each.name: tuple(each.dims) for each in made.graph.initializer}
     nodes: list[onnx.NodeProto] = []
@@ -64,14 +70,19 @@ def lower(model: onnx.ModelProto, precision: Precision) -> tuple[onnx.ModelProto
 
 
 def _forms(graph: onnx.GraphProto, options: Mapping[Use, tuple[Form, ...]]) -> dict[str, Form]:
-    reads, outputs = readers(graph), _outputs(graph)
+    reads, outputs = readers(graph), ends(graph)
     found = {}
     for each in graph.initializer:
         if is_absent(each):
             dims = tuple(each.dims)
             use = _use(each.name, dims, reads, outputs)
-            found[each.name] = next(form for form in options.get(use, (WIDE,)) if form.fits(dims))
+            given = (HALF,) if _is_half(each) else options.get(use, (WIDE,))
+            found[each.name] = next(form for form in given if form.fits(dims))
     return found
+
+
+def _is_half(weight: onnx.TensorProto) -> bool:
+    return weight.data_type == onnx.TensorProto.FLOAT16
 
 
 def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
@@ -87,16 +98,6 @@ def _raised(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
         imported.version = opset
     made.ir_version = max(made.ir_version, 10)  # the first that knows int4
     return made
-
-
-def _outputs(graph: onnx.GraphProto) -> set[str]:
-    """Name the tensors that are outputs, up to a bias that is added to them."""
-    found = {each.name for each in graph.output}
-    weights = {each.name for each in graph.initializer}
-    for node in graph.node:
-        if node.op_type == "Add" and node.output[0] in found and weights & set(node.input):
-            found |= set(node.input) - weights
-    return found
 
 
 def _use(name: str, dims: Dims, reads: Readers, outputs: set[str]) -> Use:

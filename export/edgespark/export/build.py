@@ -1,39 +1,35 @@
 """From a stage to its graphs on disk, at every precision, each proved against PyTorch."""
 
 import copy
-import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import cast
 
-import numpy as np
 import onnx
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from edgespark.engines.streamed import store
 from edgespark.export.kept import Kept
-from edgespark.export.layers import Stored, sweep, watched
+from edgespark.export.layers import Stored, sweep
 from edgespark.export.models.llama import LlamaDecoder
-from edgespark.export.outline import outline
 from edgespark.export.pack import Draft
+from edgespark.export.placing import Lowering, Placed, Traced, place
 from edgespark.export.precisions import FLOATS, LIMITS
+from edgespark.export.shares import share
 from edgespark.export.stage import Stage
-from edgespark.export.trace import Arrays, compare, graph_of
+from edgespark.export.trace import Arrays, compare
 from edgespark.runtime.backends import Program, backend
+from edgespark.runtime.codes import MOST, coded
 from edgespark.runtime.errors import CheckError
-from edgespark.runtime.manifest import File, Graph, Measurement, Precision
+from edgespark.runtime.manifest import Graph, Measurement, Precision
 from edgespark.runtime.verify import median_ms
 
 BACKEND = "onnxruntime cpu"
-BACKENDS: dict[Precision, str] = {"fp16": f"{BACKEND}, computed in float32"}
-"""What ran a graph; of float16 it shows the weights and the wiring, no rounding and no overflow."""
+BACKENDS: dict[Precision, str] = {"fp16": f"{BACKEND}, float16 emulated"}
+"""What ran a graph; float16 is emulated: each float16 tensor is rounded, and may overflow."""
 SLACK = 1.5
 """How much further from PyTorch than here the integers of many layers may be on a device."""
-Array = NDArray[np.generic]
+PLAIN = Lowering()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,103 +41,33 @@ class Built:
     measured: tuple[Measurement, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Placed:
-    """A graph in the draft, with the files of its weights."""
-
-    precision: Precision
-    content: bytes
-    file: File
-    data: tuple[File, ...]
-
-
 def build(
-    stage: Stage, precisions: tuple[Precision, ...], draft: Draft, kept: Kept | None
+    traced: Traced,
+    precisions: tuple[Precision, ...],
+    draft: Draft,
+    kept: Kept | None,
+    lowering: Lowering = PLAIN,
 ) -> Built:
     """Write a stage's graphs into the draft and prove them.
 
     What is large is written to `kept` first, so that it outlives this process, and linked into the
     draft. Raises CheckError where a graph is further from PyTorch than its precision allows.
     """
-    traced = _Traced(stage)
-    placed = [_placed(stage, traced, precision, draft, kept) for precision in precisions]
-    if stage.weights is not None and isinstance(stage.module, LlamaDecoder):
+    placed = [place(traced, precision, draft, kept, lowering) for precision in precisions]
+    stage = _within(traced.stage, placed)
+    if traced.streams and isinstance(stage.module, LlamaDecoder):
         return _swept(stage, placed, draft)
     return _whole(_materialised(stage), placed, draft)
 
 
-class _Traced:
-    """The stage's graph without its weights, traced when it is first needed."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-        self._model: onnx.ModelProto | None = None
-
-    def model(self) -> onnx.ModelProto:
-        """Return the graph, which must not be changed."""
-        if self._model is None:
-            module = self._stage.module
-            names = watched(module) if isinstance(module, LlamaDecoder) else {}
-            self._model = outline(self._stage, names)
-        return self._model
-
-
-def _placed(
-    stage: Stage, traced: _Traced, precision: Precision, draft: Draft, kept: Kept | None
-) -> _Placed:
-    name = graph_name(stage, precision)
-    if stage.weights is None and precision == "fp32":
-        content = graph_of(stage)
-        file = draft.add(f"graphs/{name}", content)
-        return _Placed(precision=precision, content=content, file=file, data=())
-    make = partial(_write, stage, traced, precision, name)
-    if kept is None:
-        make(draft.path(f"graphs/{name}").parent)
-    else:
-        for path in kept.files((name, data_of(name)), made_of(stage), make):
-            draft.link(path, f"graphs/{path.name}")
-    return _Placed(
-        precision=precision,
-        content=draft.path(f"graphs/{name}").read_bytes(),
-        file=draft.record(f"graphs/{name}"),
-        data=(draft.record(f"graphs/{data_of(name)}"),),
+def _within(stage: Stage, placed: Sequence[Placed]) -> Stage:
+    """Cut the pasts of probes, which may be drawn, to what int8 states have room for."""
+    ends = {s.past.name: MOST * s.step for p in placed for s in p.states if s.step is not None}
+    probes = tuple(
+        {name: x.clamp(-ends[name], ends[name]) if name in ends else x for name, x in probe.items()}
+        for probe in stage.probes
     )
-
-
-def graph_name(stage: Stage, precision: Precision) -> str:
-    """Name the file of a stage's graph."""
-    return f"{stage.name}.{precision}.onnx"
-
-
-def made_of(stage: Stage) -> str:
-    """Sum up in a digest what a stage's graphs are made of, but for the values of its weights."""
-    told = hashlib.sha256(repr((stage.module, stage.inputs, stage.outputs, stage.states)).encode())
-    for name, buffer in stage.module.named_buffers():
-        told.update(f"{name} {buffer.shape} {buffer.dtype}".encode())
-        if not buffer.is_meta:
-            told.update(buffer.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return told.hexdigest()
-
-
-def data_of(name: str) -> str:
-    """Name the file of a graph's weights."""
-    return f"{name}.data"
-
-
-def _write(stage: Stage, traced: _Traced, precision: Precision, name: str, folder: Path) -> None:
-    model = store(traced.model(), _source(stage), folder, data_of(name), precision)
-    (folder / name).write_bytes(model.SerializeToString())
-
-
-def _source(stage: Stage) -> Callable[[str], Array]:
-    own = stage.module.state_dict()
-    read = stage.weights or own.__getitem__
-    return lambda name: _array(read(name))
-
-
-def _array(tensor: Tensor) -> Array:
-    wide = tensor.float() if tensor.dtype == torch.bfloat16 else tensor
-    return cast("Array", wide.detach().numpy())
+    return replace(stage, probes=probes)
 
 
 def _materialised(stage: Stage) -> Stage:
@@ -154,29 +80,40 @@ def _materialised(stage: Stage) -> Stage:
     return replace(stage, module=module, weights=None)
 
 
-def _whole(stage: Stage, placed: list[_Placed], draft: Draft) -> Built:
+def _whole(stage: Stage, placed: list[Placed], draft: Draft) -> Built:
     graphs, measured, reference = [], [], {}
     for each in placed:
         session = backend("onnxruntime").open_session(_program(stage, each, draft))
         try:
-            found = compare(stage, session, LIMITS[each.precision])
-            reference = found.reference
-            fed = {port.name: reference[f"0.in.{port.name}"] for port in stage.fed}
-            took = median_ms(session, fed)
+            found = compare(stage, session, LIMITS[each.precision], each.states)
         finally:
             session.close()
-        graphs.append(_graph(stage, each))
-        measured.append(_measured(stage, each, found.error, took))
+        reference = found.reference
+        graphs.append(_graph(each))
+        measured.append(_measured(stage, each, found.error, _ms(stage, each, draft, reference)))
     return Built(graphs=tuple(graphs), reference=reference, measured=tuple(measured))
 
 
-def _swept(stage: Stage, placed: list[_Placed], draft: Draft) -> Built:
+def _ms(stage: Stage, placed: Placed, draft: Draft, reference: Arrays) -> float:
+    """Time a graph as it is run: float16, which is emulated to be judged, as float32."""
+    session = backend("onnxruntime").open_session(
+        replace(_program(stage, placed, draft), exact=False)
+    )
+    try:
+        first = {p.name: reference[f"0.in.{p.name}"] for p in stage.fed}
+        return median_ms(session, coded(first, placed.states))
+    finally:
+        session.close()
+
+
+def _swept(stage: Stage, placed: list[Placed], draft: Draft) -> Built:
     folder = draft.root / "graphs"
     stored: dict[str, Stored] = {
         each.precision: Stored(
             model=onnx.load_from_string(each.content),
             folder=folder,
             data=tuple(Path(file.path).name for file in each.data),
+            states=each.states,
         )
         for each in placed
     }
@@ -202,7 +139,7 @@ def _swept(stage: Stage, placed: list[_Placed], draft: Draft) -> Built:
             replace(made, backend=f"{made.backend}, layer by layer", layers=tuple(errors))
         )
     graphs = tuple(
-        replace(_graph(stage, each), limit=_limit(each.precision, found.whole[each.precision]))
+        replace(_graph(each), limit=_limit(each.precision, found.whole[each.precision]))
         for each in placed
     )
     return Built(graphs=graphs, reference=found.reference, measured=tuple(measured))
@@ -214,32 +151,36 @@ def _limit(precision: Precision, whole: float) -> float:
     return limit if precision in FLOATS else max(limit, SLACK * whole)
 
 
-def _program(stage: Stage, placed: _Placed, draft: Draft) -> Program:
+def _program(stage: Stage, placed: Placed, draft: Draft) -> Program:
+    own = replace(stage, states=placed.states)
     return Program(
         where=placed.file.path,
         graph=placed.content,
-        inputs=stage.fed,
-        outputs=stage.given,
+        inputs=own.fed,
+        outputs=own.given,
         folder=draft.root / "graphs" if placed.data else None,
         data=tuple(Path(file.path).name for file in placed.data),
+        exact=placed.precision == "fp16",
     )
 
 
-def _graph(stage: Stage, placed: _Placed) -> Graph:
+def _graph(placed: Placed) -> Graph:
     return Graph(
         precision=placed.precision,
         file=placed.file,
         data=placed.data,
-        states=stage.states,
+        states=placed.states,
         limit=LIMITS[placed.precision],
     )
 
 
-def _measured(stage: Stage, placed: _Placed, error: float, ms: float) -> Measurement:
+def _measured(stage: Stage, placed: Placed, error: float, ms: float) -> Measurement:
     return Measurement(
         part=stage.name,
         precision=placed.precision,
         error=error,
         ms=ms,
         backend=BACKENDS.get(placed.precision, BACKEND),
+        share=share(stage, placed),
+        kept={} if placed.report is None else placed.report.kept(),
     )

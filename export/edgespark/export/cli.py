@@ -1,14 +1,33 @@
 """The command `export-engines`: from a recipe's name to a bundle on disk."""
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentTypeError, Namespace
+from math import inf
 from pathlib import Path
 
+from edgespark.calibration.methods import METHODS
+from edgespark.calibration.sets import CalibrationSet
+from edgespark.engines.int8 import Int8
+from edgespark.export.costs import costs, document, slower, table
 from edgespark.export.exporter import export
 from edgespark.export.pack import destination
+from edgespark.export.plan import Plan, check_budget
 from edgespark.export.precisions import PRECISIONS, asked
 from edgespark.export.recipes import RECIPES, model_name, recipe
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.commandline import Parser, show, show_json
+from edgespark.runtime.commandline import Parser, show, show_json, tell
+from edgespark.runtime.errors import UsageError
+from edgespark.runtime.manifest import Precision
+from edgespark.runtime.options import check_count
+
+NEEDING = {
+    "--ranges": "ranges",
+    "--samples": "samples",
+    "--method": "method",
+    "--plain": "plain",
+    "--budget": "budget",
+    "--int8-cache": "int8_cache",
+}
+"""Options that mean nothing without a calibration set, by the names of their values."""
 
 
 def parser() -> Parser:
@@ -25,6 +44,43 @@ def parser() -> Parser:
     made.add_argument(
         "--precision",
         help=f"as in fp32,int4, of: {', '.join(PRECISIONS)} (default: the recipe's own)",
+    )
+    made.add_argument(
+        "--calibration",
+        type=_path,
+        metavar="DIR",
+        help="a set that `edgespark sample` made: int8 needs one, fp16 takes its ranges",
+    )
+    made.add_argument(
+        "--ranges", type=_path, metavar="DIR", help="what `edgespark calibrate` wrote on that set"
+    )
+    made.add_argument(
+        "--samples",
+        type=int,
+        metavar="N",
+        help="gather ranges on the first N of each modality alone (a budget is judged on all)",
+    )
+    made.add_argument(
+        "--method",
+        choices=tuple(METHODS),
+        help=f"how a range is taken of what was seen (default: {Int8().method})",
+    )
+    made.add_argument(
+        "--plain", action="store_true", help="int8 without smoothing and bias correction"
+    )
+    made.add_argument(
+        "--budget",
+        type=float,
+        metavar="POINTS",
+        help="what a task's score may fall by in int8; layers go back to fp32 until it holds",
+    )
+    made.add_argument(
+        "--int8-cache", action="store_true", help="keep keys and values as int8 in int8 and int4"
+    )
+    made.add_argument(
+        "--weights-only",
+        action="store_true",
+        help="int8 of the LLM's weights alone, which needs no calibration set",
     )
     made.add_argument("--replace", action="store_true", help="replace the bundle that is there")
     made.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -44,13 +100,53 @@ def main(arguments: list[str]) -> int:
     chosen = recipe(options.recipe)
     out = destination(options.out, replace=options.replace)
     parts = () if options.parts is None else tuple(options.parts.split(","))
+    _check(options, precisions)
+    plan = _plan(options)
     blueprint = chosen.blueprint(model_name(options.recipe), options.checkpoint, parts)
-    bundle = export(blueprint, out, replace=options.replace, precisions=precisions)
+    bundle = export(blueprint, out, replace=options.replace, precisions=precisions, plan=plan)
+    found = () if plan.calibration is None else costs(bundle, plan.calibration)
     if options.json:
-        show_json(_document(bundle))
+        show_json({**_document(bundle), "scores": document(found)})
     else:
-        show(_line(bundle))
+        show("\n\n".join(filter(None, (table(bundle, found), _line(bundle)))))
+    for line in slower(bundle):
+        tell(line)
     return 0
+
+
+def _check(options: Namespace, precisions: tuple[Precision, ...]) -> None:
+    """Refuse options that contradict each other, before anything is read."""
+    if options.calibration is None:
+        if given := [
+            name for name, value in NEEDING.items() if getattr(options, value) not in (None, False)
+        ]:
+            raise UsageError(f"{', '.join(given)} needs --calibration DIR")
+        if "int8" in precisions and not options.weights_only:
+            raise UsageError(
+                "int8 is calibrated on data, never on random numbers: give --calibration DIR (a "
+                "folder of inputs, which `edgespark sample` describes), or --weights-only for "
+                "int8 of the LLM's weights alone"
+            )
+    elif options.weights_only:
+        raise UsageError("--weights-only needs no --calibration: give one of both")
+    if options.samples is not None:
+        check_count("--samples", options.samples, inf)
+    if options.budget is not None:
+        check_budget(options.budget, precisions)
+
+
+def _plan(options: Namespace) -> Plan:
+    if options.calibration is None:
+        return Plan()
+    method = {} if options.method is None else {"method": options.method}
+    return Plan(
+        calibration=CalibrationSet.open(options.calibration),
+        ranges=options.ranges,
+        limit=options.samples,
+        how=Int8(smooth=not options.plain, correct=not options.plain, **method),
+        budget=options.budget,
+        cache=options.int8_cache,
+    )
 
 
 def _document(bundle: Bundle) -> dict[str, object]:
@@ -61,7 +157,14 @@ def _document(bundle: Bundle) -> dict[str, object]:
         "modalities": [route.modality for route in manifest.routes],
         "bytes": sum(file.bytes for file in bundle.files()),
         "parts": [
-            {"name": each.part, "precision": each.precision, "error": each.error, "ms": each.ms}
+            {
+                "name": each.part,
+                "precision": each.precision,
+                "error": each.error,
+                "ms": each.ms,
+                "share": each.share,
+                "kept": each.kept,
+            }
             for each in manifest.evidence.parity
         ],
     }

@@ -1,17 +1,22 @@
 """From a blueprint to a bundle: trace every stage, prove each graph, pack, publish."""
 
 import hashlib
+import json
 from contextlib import ExitStack
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
 from edgespark.calibration.arrays import npz
+from edgespark.calibration.ranges import PartCalibration, document
 from edgespark.export.blueprint import Blueprint
 from edgespark.export.blueprint_types import check_types
-from edgespark.export.build import build, data_of, graph_name, made_of
+from edgespark.export.build import build
 from edgespark.export.kept import Kept, check_room, keep
+from edgespark.export.lowering import lower
 from edgespark.export.pack import Draft, pack
+from edgespark.export.placing import Lowered, Traced, data_of, graph_name, made_of
+from edgespark.export.plan import Plan, check_cache, check_set
 from edgespark.export.precisions import (
     asked,
     check_brought,
@@ -21,6 +26,7 @@ from edgespark.export.precisions import (
     reference_bytes,
     variants,
 )
+from edgespark.export.reference_bundle import reference_bundle
 from edgespark.export.stage import Stage
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import (
@@ -36,28 +42,45 @@ from edgespark.runtime.progress import track
 MADE_WITH = ("edgespark", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 
 
+PLAIN = Plan()
+
+
 def export(
-    blueprint: Blueprint, out: Path, *, replace: bool, precisions: tuple[Precision, ...] = ()
+    blueprint: Blueprint,
+    out: Path,
+    *,
+    replace: bool,
+    precisions: tuple[Precision, ...] = (),
+    plan: Plan = PLAIN,
 ) -> Bundle:
     """Write the blueprint as a bundle at `out`, a variant per precision, and open it.
 
     Without `precisions` it has the blueprint's own. Raises InputError for a blueprint of other
-    things than a Blueprint holds; UsageError for a precision that is none, or that a stage with a
-    graph of its own cannot have; OutputError where nothing can, or must, be written there, or a
-    disk is too small for a large export; CheckError where a graph is further from its module than
-    its precision allows. Whatever happens, `out` is the old bundle or the new one; what a large
+    things than a Blueprint holds, and for a calibration set that lacks a modality of it; UsageError
+    for a precision that is none, or that a stage with a graph of its own cannot have; OutputError
+    where nothing can, or must, be written there, or a disk is too small for a large export;
+    CheckError where a graph is further from its module than its precision allows, or the plan's
+    budget cannot be met. Whatever happens, `out` is the old bundle or the new one; what a large
     export has finished is kept beside it, and the next begins with that.
     """
     check_types(blueprint)
     among = asked(precisions or blueprint.precisions)
     check_brought(blueprint.stages, among)
+    check_cache(plan, among)
+    check_set(blueprint, plan)
     with ExitStack() as stack:
         draft = stack.enter_context(pack(out, replace=replace))
         kept = _kept(blueprint, draft, among, stack)
-        with track(blueprint.stages, "export", len(blueprint.stages)) as stages:
-            made = [_part(stage, forms(stage, among), draft, kept) for stage in stages]
+        stages = [Traced(stage) for stage in blueprint.stages]
+        reference = None
+        if plan.calibration is not None:
+            reference = reference_bundle(blueprint, stages, among, draft, kept)
+        lowerings = lower(stages, plan, reference, draft)
+        with track(stages, "export", len(stages)) as shown:
+            made = [_part(each, among, lowerings[each.stage.name], draft, kept) for each in shown]
         parts, parity = zip(*made, strict=True)
-        return draft.finish(_manifest(blueprint, draft, among, parts, tuple(chain(*parity))))
+        manifest = _manifest(blueprint, draft, among, parts, tuple(chain(*parity)))
+        return draft.finish(manifest)
 
 
 def _kept(
@@ -83,9 +106,12 @@ def _missing(stage: Stage, among: tuple[Precision, ...], kept: Kept) -> int:
 
 
 def _part(
-    stage: Stage, precisions: tuple[Precision, ...], draft: Draft, kept: Kept | None
+    traced: Traced, among: tuple[Precision, ...], lowered: Lowered, draft: Draft, kept: Kept | None
 ) -> tuple[Part, tuple[Measurement, ...]]:
-    built = build(stage, precisions, draft, kept)
+    stage = traced.stage
+    calibration = lowered.lowering.calibration
+    precisions = forms(stage, among, data=calibration is not None)
+    built = build(traced, precisions, draft, kept, lowered.lowering)
     part = Part(
         name=stage.name,
         role=stage.role,
@@ -93,8 +119,15 @@ def _part(
         outputs=stage.outputs,
         graphs=built.graphs,
         reference=draft.add(f"reference/{stage.name}.npz", npz(built.reference)),
+        calibration=None
+        if calibration is None
+        else draft.add(f"calibration/{stage.name}.json", _text(calibration)),
     )
-    return part, built.measured
+    return part, tuple(lowered.told(each) for each in built.measured)
+
+
+def _text(calibration: PartCalibration) -> bytes:
+    return f"{json.dumps(document(calibration), indent=1)}\n".encode()
 
 
 def _manifest(
@@ -104,13 +137,14 @@ def _manifest(
     parts: tuple[Part, ...],
     parity: tuple[Measurement, ...],
 ) -> Manifest:
+    data = any(part.calibration is not None for part in parts)
     return Manifest(
         name=blueprint.name,
         licence=blueprint.licence,
         parts=parts,
         routes=blueprint.routes,
         language=blueprint.language(draft.add("tokenizer.json", blueprint.tokenizer)),
-        variants=variants(blueprint.stages, among),
+        variants=variants(blueprint.stages, among, data=data),
         preferred=preferred(among),
         samples=tuple(
             Samples(

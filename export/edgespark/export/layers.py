@@ -5,7 +5,7 @@ run beside it, on what PyTorch gave to that layer.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -19,7 +19,8 @@ from edgespark.engines.pieces import piece
 from edgespark.export.models.llama import Layer, LlamaDecoder, RMSNorm, causal_mask
 from edgespark.export.stage import Stage
 from edgespark.runtime.backends import Program, Session, backend
-from edgespark.runtime.manifest import Axis, Port
+from edgespark.runtime.codes import coded, decoded
+from edgespark.runtime.manifest import Axis, Port, State
 from edgespark.runtime.progress import track
 from edgespark.runtime.verify import distance, median_ms
 
@@ -41,11 +42,15 @@ def watched(decoder: LlamaDecoder) -> dict[str, str]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stored:
-    """A graph with its weights beside it: `data` are the names of the files in `folder`."""
+    """A graph with its weights beside it: `data` are the names of the files in `folder`.
+
+    `states` are the graph's, as its ports have them.
+    """
 
     model: ModelProto
     folder: Path
     data: tuple[str, ...]
+    states: tuple[State, ...]
 
 
 @dataclass(slots=True)
@@ -79,7 +84,10 @@ class _Flow:
 
 @dataclass(frozen=True, slots=True)
 class _Piece:
-    """A layer of a graph, or its head: what lies between two tensors."""
+    """A layer of a graph, or its head: what lies between two tensors.
+
+    The stage has the states of that graph.
+    """
 
     stage: Stage
     graph: str
@@ -110,9 +118,10 @@ def sweep(stage: Stage, source: Source, graphs: Mapping[str, Stored]) -> Sweep:
                 _finish(decoder, source, flows)
             else:
                 _advance(decoder, index, source, flows)
-            ports = stage.outputs if last else _layer_ports(stage, index)
             for name, graph in graphs.items():
-                _compare(_Piece(stage, name, index, ports), graph, fed, flows, found)
+                own = replace(stage, states=graph.states)
+                ports = own.outputs if last else _layer_ports(own, index)
+                _compare(_Piece(own, name, index, ports), graph, fed, flows, found)
     for k, flow in enumerate(flows):
         for side, tensors in (("in", flow.fed), ("out", flow.given)):
             names = [port.name for port in (stage.fed if side == "in" else stage.given)]
@@ -186,8 +195,7 @@ def _compare(
         found.errors[part.graph].append(max(errors))
         whole = [error for pair in pairs for error in _own_errors(part, session, names, *pair)]
         found.whole[part.graph] = max(found.whole[part.graph], *whole)
-        first = {name: fed[0][name].numpy() for name in names}
-        found.ms[part.graph] += median_ms(session, first)
+        found.ms[part.graph] += median_ms(session, _read(part, names, fed[0]))
     finally:
         session.close()
 
@@ -205,10 +213,19 @@ def _session(part: _Piece, cut: ModelProto, known: tuple[Port, ...], graph: Stor
     return backend("onnxruntime").open_session(program)
 
 
+def _read(part: _Piece, names: list[str], there: Mapping[str, Tensor]) -> Arrays:
+    """Give what a piece reads, as it reads it."""
+    return coded({name: there[name].numpy() for name in names}, part.stage.states)
+
+
+def _run(part: _Piece, session: Session, names: list[str], there: Mapping[str, Tensor]) -> Arrays:
+    return decoded(session.run(_read(part, names, there)), part.stage.states)
+
+
 def _errors(
     part: _Piece, session: Session, names: list[str], fed: dict[str, Tensor], flow: _Flow
 ) -> Iterator[float]:
-    got = session.run({name: fed[name].numpy() for name in names})
+    got = _run(part, session, names, fed)
     for port in part.ports:
         yield distance(got[port.name], flow.given[port.name].numpy())
 
@@ -218,7 +235,7 @@ def _own_errors(
 ) -> Iterator[float]:
     """Give the errors of what the graph gives at its end, and go on with what it gives within."""
     before = {after(part.index - 1): flow.own[part.graph]} if part.index else {}
-    got = session.run({name: (fed | before)[name].numpy() for name in names})
+    got = _run(part, session, names, fed | before)
     for port in part.ports:
         if port.name == after(part.index):
             flow.own[part.graph] = torch.from_numpy(got[port.name].copy())

@@ -11,7 +11,9 @@ from edgespark.runtime.manifest import Precision, Variant
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
 FLOATS: tuple[Precision, ...] = ("fp32", "fp16")
-LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 0.5, "int4": 1.5}
+BY_WEIGHT = ("decoder", "embedder")
+"""Roles whose weights are changed one by one, whatever they are read from."""
+LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0, "int4": 1.5}
 """Greatest |graph - PyTorch|, in standard deviations of PyTorch's output, of any one value.
 
 Those of integers tell a wrong graph from a rounded one, not a good model from a bad one: scores do
@@ -38,40 +40,48 @@ def asked(names: Sequence[str]) -> tuple[Precision, ...]:
     return tuple(known[name] for name in names)
 
 
-def form(stage: Stage, precision: Precision, among: Sequence[Precision]) -> Precision:
+def form(
+    stage: Stage, precision: Precision, among: Sequence[Precision], *, data: bool = False
+) -> Precision:
     """Return the precision that a stage has in the variant named `precision`.
 
-    INT8 and INT4 are of weights alone, and of the decoder, whose weights are most of the model's.
-    All else is then as in the last float precision `among` those that are exported, fp32 without.
+    INT8 and INT4 of the decoder, and INT8 of the embedder, are of weights alone. The other stages
+    are INT8 where there is `data` to calibrate them on, in the variant int4 too if int8 is `among`
+    those that are exported; without, they are as in the last float precision among them (fp32 if
+    there is none).
     """
     if precision in FLOATS or stage.role == "decoder":
         return precision
+    if "int8" in (precision, *among) and (data or (stage.role, precision) == ("embedder", "int8")):
+        return "int8"
     floats = [each for each in among if each in FLOATS]
     return floats[-1] if floats else "fp32"
 
 
-def forms(stage: Stage, among: Sequence[Precision]) -> tuple[Precision, ...]:
+def forms(stage: Stage, among: Sequence[Precision], *, data: bool = False) -> tuple[Precision, ...]:
     """Return every precision that a stage needs, each once."""
-    return tuple(dict.fromkeys(form(stage, precision, among) for precision in among))
+    return tuple(dict.fromkeys(form(stage, each, among, data=data) for each in among))
 
 
 def check_brought(stages: Sequence[Stage], among: Sequence[Precision]) -> None:
-    """Refuse precisions that a stage with a graph of its own cannot have: UsageError names both."""
+    """Refuse to change the weights of an LLM with a graph of its own: UsageError names both."""
     for stage in stages:
         wrong = [each for each in forms(stage, among) if each != "fp32"]
-        if stage.graph is not None and wrong:
+        if stage.graph is not None and stage.role in BY_WEIGHT and wrong:
             raise UsageError(
                 f"{stage.name} brings a graph of its own, which is taken as it is, at fp32: "
                 f"{', '.join(wrong)} cannot be exported; leave it out"
             )
 
 
-def variants(stages: Sequence[Stage], among: Sequence[Precision]) -> tuple[Variant, ...]:
+def variants(
+    stages: Sequence[Stage], among: Sequence[Precision], *, data: bool = False
+) -> tuple[Variant, ...]:
     """Return a variant for each precision, named as it."""
     return tuple(
         Variant(
             name=precision,
-            precisions={stage.name: form(stage, precision, among) for stage in stages},
+            precisions={stage.name: form(stage, precision, among, data=data) for stage in stages},
         )
         for precision in among
     )

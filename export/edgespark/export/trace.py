@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,8 +19,9 @@ from edgespark.engines.graphs import check, clean
 from edgespark.engines.ports import declare
 from edgespark.export.stage import Stage
 from edgespark.runtime.backends import Session
+from edgespark.runtime.codes import coded, decoded
 from edgespark.runtime.errors import CheckError, InputError
-from edgespark.runtime.manifest import Port
+from edgespark.runtime.manifest import Port, State
 from edgespark.runtime.verify import distance
 
 OPSET = 18  # what the exporter emits natively; TensorRT 10.3 reads up to 20
@@ -137,9 +138,12 @@ def reference(stage: Stage, probe: Mapping[str, Tensor]) -> Arrays:
     return {port.name: each.numpy() for port, each in zip(stage.given, outputs, strict=True)}
 
 
-def compare(stage: Stage, session: Session, limit: float = LIMIT) -> Parity:
+def compare(
+    stage: Stage, session: Session, limit: float = LIMIT, states: Sequence[State] = ()
+) -> Parity:
     """Run the graph on every probe beside the module.
 
+    `states` are the graph's, where they are others than the stage's: those with a step are codes.
     Raises CheckError where any output differs by more than `limit` standard deviations.
     """
     worst = 0.0
@@ -147,7 +151,7 @@ def compare(stage: Stage, session: Session, limit: float = LIMIT) -> Parity:
     for k, probe in enumerate(stage.probes):
         fed = {name: tensor.numpy() for name, tensor in probe.items()}
         wanted = reference(stage, probe)
-        got = session.run(fed)
+        got = decoded(session.run(coded(fed, states)), states)
         errors = {name: distance(got[name], wanted[name]) for name in wanted}
         name = max(errors, key=lambda each: errors[each])
         if not errors[name] <= limit:

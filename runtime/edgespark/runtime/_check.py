@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 
 from edgespark.runtime import _check_chain, _check_heads
 from edgespark.runtime._check_parts import has_role, known, twice
-from edgespark.runtime.manifest import File, Graph, Manifest, Part, Route
+from edgespark.runtime.manifest import File, Graph, Manifest, Measurement, Part, Route
 from edgespark.runtime.preprocessing import Text
 
 DEVICES = ("cpu", "cuda", "tensorrt")
@@ -46,6 +46,8 @@ def files(manifest: Manifest) -> Iterator[tuple[str, File]]:
             yield f"{at}.file", graph.file
             yield from ((f"{at}.data[{k}]", file) for k, file in enumerate(graph.data))
         yield f"$.parts[{i}].reference", part.reference
+        if part.calibration is not None:
+            yield f"$.parts[{i}].calibration", part.calibration
     yield "$.language.tokenizer", manifest.language.tokenizer
     yield from ((f"$.samples[{i}].file", each.file) for i, each in enumerate(manifest.samples))
     if manifest.card is not None:
@@ -162,6 +164,7 @@ def _evidence(manifest: Manifest) -> Iterator[str]:
     has = {part.name: [graph.precision for graph in part.graphs] for part in manifest.parts}
     for i, each in enumerate(manifest.evidence.parity):
         yield from _graph(f"$.evidence.parity[{i}]", each.part, each.precision, has)
+        yield from _layers(f"$.evidence.parity[{i}]", each)
     modalities = [route.modality for route in manifest.routes]
     variants = [variant.name for variant in manifest.variants]
     for i, score in enumerate(manifest.evidence.scores):
@@ -171,6 +174,19 @@ def _evidence(manifest: Manifest) -> Iterator[str]:
         for name in score.values:
             if name not in variants:
                 yield f"{at}.values: {known(name, 'variant', variants)}"
+
+
+def _layers(at: str, measured: Measurement) -> Iterator[str]:
+    if measured.share is not None and not 0 <= measured.share <= 1:
+        yield f"{at}.share: {measured.share} must be from 0 to 1"
+    for name, layers in (("added", list(measured.added)), ("kept", list(measured.kept))):
+        if not all(layers):
+            yield f"{at}.{name}: a layer needs the name of the tensor that it gives"
+    yield from (
+        f"{at}.kept: {layer!r} needs a reason"
+        for layer, reason in measured.kept.items()
+        if not reason.strip()
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

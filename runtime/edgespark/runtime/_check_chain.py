@@ -4,15 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edgespark.runtime._check_parts import known, of_part, typed
-from edgespark.runtime.manifest import (
-    Manifest,
-    Part,
-    Port,
-    Role,
-    Route,
-    part_and_port,
-)
-from edgespark.runtime.ports import spanned
+from edgespark.runtime.manifest import Manifest, Part, Port, Role, Route
+from edgespark.runtime.ports import part_and_port, spanned
 from edgespark.runtime.starts import starts
 
 ROUTED: tuple[Role, ...] = ("encoder", "bridge", "embedder")

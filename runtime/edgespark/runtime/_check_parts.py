@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from edgespark.runtime.codes import LARGEST, LEAST, is_step
 from edgespark.runtime.manifest import DType, Graph, Manifest, Part, Port, Role, State
 
 FLOATS: tuple[DType, ...] = ("float32", "float16")
@@ -117,6 +118,17 @@ def _state(at: str, state: State) -> Iterator[str]:
         yield f"{at}.past.axes[0].low: must be 0, as the first step has no past"
     if past.axes[1:] != new.axes[1:] or not all(axis.static for axis in past.axes[2:]):
         yield f"{at}: past and new must share [batch, heads, head_dim], the last two static"
+    yield from _step(f"{at}.step", state)
+
+
+def _step(at: str, state: State) -> Iterator[str]:
+    dtype, step = state.past.dtype, state.step
+    if dtype != "int8":
+        if step is not None:
+            yield f"{at}: got {step:g}; only int8 states have a step, this one is {dtype}"
+    elif step is None or not is_step(step):
+        got = "none" if step is None else f"{step:g}"
+        yield f"{at}: got {got}; an int8 state needs one, from {LEAST:g} to {LARGEST:g}"
 
 
 def twice(at: str, names: Iterable[str]) -> Iterator[str]:

@@ -9,9 +9,9 @@ import numpy as np
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import UnknownModality
 from edgespark.runtime.inputs import Prepared, prepare
-from edgespark.runtime.manifest import Manifest, Route, part_and_port
+from edgespark.runtime.manifest import Manifest, Route
 from edgespark.runtime.parts import Parts
-from edgespark.runtime.ports import check_finite
+from edgespark.runtime.ports import check_finite, part_and_port
 from edgespark.runtime.stats import Record
 from edgespark.runtime.tokens import Tokenizer
 from edgespark.runtime.wording import near

@@ -20,15 +20,19 @@ COMMANDS = {
     "run": "edgespark.runtime.commands.run",
     "inspect": "edgespark.runtime.commands.inspect",
     "verify": "edgespark.runtime.commands.verify",
+    "sample": "edgespark.calibration.cli_sample",
+    "calibrate": "edgespark.engines.calibrate",
     "convert": "edgespark.export.checkpoints.cli",
 }
 EXPORT = "edgespark.export.cli"
 SUMMARY = """usage: edgespark COMMAND …
 
-  run      ask a bundle about inputs
-  inspect  show what a bundle holds
-  verify   hash a bundle's files and measure its graphs against their references
-  convert  write a checkpoint as safetensors, with its tokenizer
+  run        ask a bundle about inputs
+  inspect    show what a bundle holds
+  verify     hash a bundle's files and measure its graphs against their references
+  sample     make a calibration set of the files in a folder
+  calibrate  gather on a set the ranges that narrower graphs need
+  convert    write a checkpoint as safetensors, with its tokenizer
 
 edgespark COMMAND --help says more; export-engines makes bundles."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it

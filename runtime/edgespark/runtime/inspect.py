@@ -6,15 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.manifest import (
-    Evidence,
-    Graph,
-    Head,
-    Part,
-    Port,
-    Route,
-    part_and_port,
-)
+from edgespark.runtime.manifest import Evidence, Graph, Head, Part, Port, Route
+from edgespark.runtime.ports import part_and_port
 from edgespark.runtime.preprocessing import Preprocessing
 from edgespark.runtime.starts import starts
 from edgespark.runtime.takes import takes
@@ -69,6 +62,7 @@ def _part(part: Part) -> dict[str, Any]:
         "inputs": [_port(port) for port in part.inputs],
         "outputs": [_port(port) for port in part.outputs],
         "graphs": graphs,
+        "calibration": None if part.calibration is None else part.calibration.path,
     }
 
 
@@ -78,6 +72,7 @@ def _graph(graph: Graph) -> dict[str, Any]:
         "bytes": graph.file.bytes + sum(file.bytes for file in graph.data),
         "limit": graph.limit,
         "states": [state.past.name for state in graph.states],
+        "states_as": sorted({state.past.dtype for state in graph.states}),
     }
 
 
@@ -136,8 +131,14 @@ def _part_lines(part: dict[str, Any]) -> Iterator[str]:
     yield f"part {part['name']}, {part['role']}: {', '.join(sizes)}"
     for side in ("inputs", "outputs"):
         yield from (f"  {side[:-1]:6} {_port_line(port)}" for port in part[side])
-    states = {graph["precision"]: len(graph["states"]) for graph in part["graphs"]}
-    yield from (f"  state  {n} tensors of the {name} graph" for name, n in states.items() if n)
+    yield from (
+        f"  state  {len(graph['states'])} tensors of the {graph['precision']} graph, "
+        f"{' and '.join(graph['states_as'])}"
+        for graph in part["graphs"]
+        if graph["states"]
+    )
+    if part["calibration"] is not None:
+        yield f"  calibrated: {part['calibration']}"
 
 
 def _port_line(port: dict[str, Any]) -> str:
@@ -157,12 +158,24 @@ def _evidence_lines(evidence: dict[str, Any]) -> Iterator[str]:
         yield f"  {each['part']} {each['precision']}: {error} ({each['backend']})"
         if each["layers"]:
             yield f"    by layer, the head last: {' '.join(f'{e:.0e}' for e in each['layers'])}"
+        yield from _layer_lines(each)
     for each in evidence["scores"]:
         values = ", ".join(f"{name} {value:.4g}" for name, value in each["values"].items())
         others = [f"{name} {value:.4g}" for name, value in each["baselines"].items()]
         against = f"; simpler methods: {', '.join(others)}" if others else ""
         what = f"{each['modality']} {each['task']}: {each['metric']} {values}"
         yield f"  {what} (n = {each['n']}){against}"
+
+
+def _layer_lines(measured: dict[str, Any]) -> Iterator[str]:
+    """Say how much of a graph is in its precision, what is not, and why."""
+    added, kept = measured["added"], measured["kept"]
+    if measured["share"] is not None:
+        yield f"    {100 * measured['share']:.1f} % in {measured['precision']}"
+    if added:
+        worst = max(added, key=lambda layer: added[layer])
+        yield f"    of {len(added)} layers {worst} adds most to the chain: {added[worst]:.1e}"
+    yield from (f"    kept wider: {layer}: {reason}" for layer, reason in kept.items())
 
 
 def _size(count: float) -> str:

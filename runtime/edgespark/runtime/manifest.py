@@ -12,7 +12,7 @@ from edgespark.runtime.generation import Generation
 from edgespark.runtime.preprocessing import Preprocessing
 
 FORMAT = "edgespark-bundle"
-VERSION = 3
+VERSION = 4
 FILE = "manifest.json"
 DERIVED = "derived"
 
@@ -79,11 +79,13 @@ class State:
     """A tensor that a decoder carries from step to step (KV), sequence-major.
 
     `past` is read: [past, batch, heads, head_dim]. `new` is given: the rows of this step alone,
-    [sequence, batch, heads, head_dim], which the runtime appends to `past` in place.
+    [sequence, batch, heads, head_dim], which the runtime appends to `past` in place. Where both are
+    int8, a value is its code times `step`; other states have no step.
     """
 
     past: Port
     new: Port
+    step: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +109,8 @@ class Part:
 
     `reference` is an .npz with arrays `K.in.PORT` and `K.out.PORT` for K = 0, 1, …: a few sets of
     inputs, and what the PyTorch module gave for each. Floating-point arrays are float32, whatever
-    the port's dtype.
+    the port's dtype. `calibration` is what was gathered on data to make the narrower graphs, with
+    hashes of what it was gathered from; None where no graph needed data.
     """
 
     name: str
@@ -116,6 +119,7 @@ class Part:
     outputs: tuple[Port, ...]
     graphs: tuple[Graph, ...]
     reference: File
+    calibration: File | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,12 +131,6 @@ class Wire:
 
     source: str
     target: str
-
-
-def part_and_port(name: str) -> tuple[str, str]:
-    """Return both halves of "part.port": parts have no dot in their name, ports may have."""
-    part, _, port = name.partition(".")
-    return part, port
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -229,6 +227,10 @@ class Measurement:
     `error` is in standard deviations of the reference output, the worst of all probes; `ms` is the
     time of the first; `backend` names what ran the graph. A decoder that was proved layer by layer
     has the error of each in `layers`, each fed what PyTorch gave to it, and last the head's.
+    `share` (0…1) is how much is in that precision: of the work of an encoder, a bridge or a head
+    (multiplications of its MatMul, Gemm and Conv nodes), of the bytes of weights otherwise. Keys of
+    `added` and `kept` are layers, by the tensor that each gives: `added` is what it alone, in that
+    precision, adds to the error at the chain's end, `kept` why it is in a wider one.
     """
 
     part: str
@@ -237,6 +239,9 @@ class Measurement:
     ms: float
     backend: str
     layers: tuple[float, ...] = ()
+    share: float | None = None
+    added: dict[str, float] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

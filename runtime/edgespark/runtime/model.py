@@ -9,11 +9,11 @@ from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import Chain, route_named
 from edgespark.runtime.decoder import PREFILL, Decoder, Limits, generate
 from edgespark.runtime.device import Device
-from edgespark.runtime.manifest import Axis, Head, Manifest, Port, Route, Variant, part_and_port
+from edgespark.runtime.manifest import Axis, Head, Manifest, Port, Route, Variant
 from edgespark.runtime.memory import zeros
 from edgespark.runtime.options import Options
 from edgespark.runtime.parts import Open, Parts
-from edgespark.runtime.ports import check_finite
+from edgespark.runtime.ports import check_finite, part_and_port
 from edgespark.runtime.prompt import Piece, check_length, join, length, text_ids
 from edgespark.runtime.sampling import chooser
 from edgespark.runtime.stats import Record
@@ -22,11 +22,23 @@ from edgespark.runtime.tokens import Text, Tokenizer
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """On what a bundle runs: device, precisions, and CPU threads (None: the backend's choice)."""
+    """On what a bundle runs: device, precisions, and CPU threads (None: the backend's choice).
+
+    With `emulated` a precision that the device widens is rounded as it says, which takes longer.
+    """
 
     device: Device
     variant: Variant
     threads: int | None = None
+    emulated: bool = False
+
+    @property
+    def widened(self) -> tuple[str, ...]:
+        """The parts that are computed in float32, though their graph is of another precision."""
+        if self.emulated:
+            return ()
+        chosen = self.variant.precisions.items()
+        return tuple(part for part, each in chosen if each in self.device.widened)
 
 
 class Model:
@@ -39,7 +51,8 @@ class Model:
         file = self._language.tokenizer
         logits = _port(self.manifest, f"{self._language.decoder}.logits")
         self._tokenizer = Tokenizer(bundle.read(file), file.path, logits.axes[-1].high)
-        self._parts = Parts(bundle, setup.variant.precisions, opener, setup.threads)
+        exact = setup.device.widened if setup.emulated else ()
+        self._parts = Parts(bundle, setup.variant.precisions, opener, setup.threads, exact)
         self.chain = Chain(bundle.manifest, self._parts, self._tokenizer)
         self._decoder: Decoder | None = None
         self._room: Array | None = None

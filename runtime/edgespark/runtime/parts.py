@@ -1,7 +1,7 @@
 """The parts of a bundle, opened when they are first used."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from edgespark.runtime.backends import Array, Program, Session
@@ -28,13 +28,22 @@ class Parts:
     """The sessions of one variant; a graph is hashed when it is opened, before it is used."""
 
     def __init__(
-        self, bundle: Bundle, precisions: Mapping[str, Precision], opener: Open, threads: int | None
+        self,
+        bundle: Bundle,
+        precisions: Mapping[str, Precision],
+        opener: Open,
+        threads: int | None,
+        exact: Collection[Precision] = (),
     ) -> None:
-        """Prepare to open graphs with `opener` at one precision per part; nothing is read yet."""
+        """Prepare to open graphs with `opener` at one precision per part; nothing is read yet.
+
+        Those of the precisions in `exact` are run as they are written (`Program.exact`).
+        """
         self._bundle = bundle
         self._precisions = precisions
         self._open = opener
         self._threads = threads
+        self._exact = exact
         self._loaded: dict[str, Loaded] = {}
 
     def run(
@@ -80,8 +89,9 @@ class Parts:
                 loaded.session.close()
 
     def _opened(self, name: str) -> Loaded:
-        part = self._bundle.manifest.part(name)
-        session = self._open(program(self._bundle, part, self.graph(name), self._threads))
+        part, graph = self._bundle.manifest.part(name), self.graph(name)
+        ready = program(self._bundle, part, graph, self._threads)
+        session = self._open(replace(ready, exact=graph.precision in self._exact))
         return Loaded(part, session, allocated(part))
 
 

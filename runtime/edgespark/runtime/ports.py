@@ -59,3 +59,9 @@ def takes(port: Port, sizes: Sequence[int]) -> bool:
     """Tell whether an array of these sizes fits the port's axes."""
     pairs = zip(port.axes, sizes, strict=False)
     return len(sizes) == len(port.axes) and all(a.low <= size <= a.high for a, size in pairs)
+
+
+def part_and_port(name: str) -> tuple[str, str]:
+    """Return both halves of "part.port": parts have no dot in their name, ports may have."""
+    part, _, port = name.partition(".")
+    return part, port

@@ -1,20 +1,24 @@
-"""Task scores on the held-out samples that a bundle carries."""
+"""Task scores on the held-out samples that a bundle carries, of all variants on the same ones."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from edgespark.runtime.backends import Array
+from edgespark.runtime.backends import backend
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.errors import BundleError, UsageError
+from edgespark.runtime.device import check_packages, device_named
 from edgespark.runtime.held_out import held_out
-from edgespark.runtime.manifest import Head, Score
-from edgespark.runtime.metrics import METRICS, forecast_tasks
-from edgespark.runtime.spark import Spark, load
+from edgespark.runtime.manifest import Manifest, Score, Variant
+from edgespark.runtime.metrics import forecast_tasks
+from edgespark.runtime.model import Model, Setup
+from edgespark.runtime.outcomes import Held, Outcome, outcome
+from edgespark.runtime.spark import Spark
 
 Track: TypeAlias = Callable[[Sequence[int], str], AbstractContextManager[Iterable[int]]]
-Given: TypeAlias = dict[str, Any]  # a modality and its prepared value
+Outcomes: TypeAlias = Mapping[str, Sequence[Outcome]]  # of one modality, by variant
+
+TOGETHER = 1 << 30  # bytes of graphs up to which all variants are loaded at once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,89 +30,118 @@ class Run:
     limit: int | None = None
 
 
-def score(bundle: Bundle, track: Track, run: Run) -> tuple[Score, ...]:
-    """Return the scores of each modality's tasks, per variant: means over its samples.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """The share (0…1) of a task's samples of which each variant says what the reference says.
 
-    Task `head`: the share (0…1) whose most probable label is the sample's. Task `forecast`: the
-    error of what is predicted by the head's first metric, and `forecast_fde` by another, as FDE.
-    Task `answer`: the share whose generated text is the sample's answer, both stripped. `track` is
-    given the indices and a title, and gives the indices back for a block while it shows how far
-    they are. Raises BundleError for samples that no call could take.
+    Task `head`: the same most probable label. Task `answer`: the same text.
     """
-    values: dict[tuple[str, str], dict[str, float]] = {}
+
+    modality: str
+    task: str
+    values: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """What all variants made of the same samples; `reference` is the one they stand beside."""
+
+    reference: str
+    scores: tuple[Score, ...]
+    agreement: tuple[Agreement, ...]
+
+
+def reference_of(manifest: Manifest) -> str:
+    """Return the variant that others are compared with: the one all in fp32, else the first."""
+    wide = [each for each in manifest.variants if set(each.precisions.values()) == {"fp32"}]
+    return (wide or manifest.variants)[0].name
+
+
+def judged(bundle: Bundle, track: Track, run: Run) -> Judged:
+    """Return the scores of each modality's tasks, per variant, and how far the variants agree.
+
+    Scores are means over the samples. Task `head`: the share (0…1) whose most probable label is the
+    sample's. Task `forecast`: the error of what is predicted by the head's first metric, and
+    `forecast_fde` by another, as FDE. Task `answer`: the share whose generated text is the sample's
+    answer, both stripped. A precision that the device widens is emulated. `track` is given the
+    indices and a title, and gives the indices back for a block while it shows how far they are.
+    Raises BundleError for samples that no call could take.
+    """
     heads = {route.modality: route.head for route in bundle.manifest.routes}
     sets = {
-        each.modality: held_out(bundle, each, heads[each.modality], run.limit)
+        each.modality: Held(
+            modality=each.modality,
+            head=heads[each.modality],
+            data=held_out(bundle, each, heads[each.modality], run.limit),
+        )
         for each in bundle.manifest.samples
     }
-    for variant in bundle.manifest.variants:
-        spark = load(bundle.root, device=run.device, precision=variant.name, threads=run.threads)
-        for modality, data in sets.items():
-            with track(range(len(data["input"])), f"{modality} {variant.name}") as indices:
-                means = _means(spark, modality, data, indices)
-            for task, mean in means.items():
-                values.setdefault((modality, task), {})[variant.name] = mean
+    sparks = {each.name: _spark(bundle, each, run) for each in bundle.manifest.variants}
+    found: dict[str, dict[str, list[Outcome]]] = {modality: {} for modality in sets}
+    for held, variant in _turns(bundle, sets.values(), sparks):
+        with track(range(held.count), f"{held.modality} {variant}") as indices:
+            made = [outcome(sparks[variant], held, i) for i in indices]
+        found[held.modality][variant] = made
+    reference = reference_of(bundle.manifest)
+    return Judged(
+        reference=reference,
+        scores=tuple(s for name, held in sets.items() for s in _scores(held, found[name])),
+        agreement=tuple(each for name in sets for each in _agreement(name, found[name], reference)),
+    )
+
+
+def _spark(bundle: Bundle, variant: Variant, run: Run) -> Spark:
+    device = device_named(run.device)
+    check_packages()
+    setup = Setup(device=device, variant=variant, threads=run.threads, emulated=True)
+    return Spark(Model(bundle, setup, backend(device.backend).open_session), setup)
+
+
+def _turns(
+    bundle: Bundle, sets: Iterable[Held], sparks: Mapping[str, Spark]
+) -> Iterator[tuple[Held, str]]:
+    """Give each set with each variant: where all fit together a set at a time, else a variant."""
+    graphs = [graph for part in bundle.manifest.parts for graph in part.graphs]
+    size = sum(file.bytes for graph in graphs for file in (graph.file, *graph.data))
+    if size <= TOGETHER:
+        for held in sets:
+            yield from ((held, name) for name in sparks)
+            held.ready.clear()
+    for name, spark in sparks.items():
+        for held in sets if size > TOGETHER else ():
+            yield held, name
+            held.ready.clear()
         spark.drop()
-    return tuple(
-        _score(modality, task, heads[modality], len(sets[modality]["input"]), means)
-        for (modality, task), means in values.items()
-    )
 
 
-def _score(
-    modality: str, task: str, head: Head | None, count: int, values: dict[str, float]
-) -> Score:
-    metrics = head.metrics if head is not None else ()
-    metric = dict(zip(forecast_tasks(metrics), metrics, strict=True)).get(task)
-    return Score(
-        modality=modality,
-        task=task,
-        metric=metric or "accuracy",
-        higher_is_better=metric is None,
-        n=count,
-        values=values,
-    )
+def _scores(held: Held, found: Outcomes) -> Iterator[Score]:
+    """Give the mean of each task, in its metric."""
+    metrics = held.head.metrics if held.head is not None else ()
+    metric = dict(zip(forecast_tasks(metrics), metrics, strict=True))
+    first = next(iter(found.values()))[0]
+    for task in first.values:
+        yield Score(
+            modality=held.modality,
+            task=task,
+            metric=metric.get(task, "accuracy"),
+            higher_is_better=task not in metric,
+            n=held.count,
+            values={
+                name: sum(each.values[task] for each in made) / len(made)
+                for name, made in found.items()
+            },
+        )
 
 
-def _means(
-    spark: Spark, modality: str, data: Mapping[str, Array], indices: Iterable[int]
-) -> dict[str, float]:
-    head, sums = spark.manifest.route(modality).head, dict[str, float]()
-    for i in indices:
-        with _of_the_bundle(f"sample {i} of {modality}"):
-            given: Given = {**spark.prepare(**{modality: data["input"][i]})}  # once, for all tasks
-            found = {} if head is None else JUDGED[head.task](spark, head, given, data, i)
-            answer = spark.generate(str(data["question"][i]), temperature=0.0, **given)
-        found["answer"] = float(answer == str(data["answer"][i]).strip())
-        sums = {task: sums.get(task, 0.0) + value for task, value in found.items()}
-    return {task: total / len(data["input"]) for task, total in sums.items()}
-
-
-def _classified(
-    spark: Spark, head: Head, given: Given, data: Mapping[str, Array], i: int
-) -> dict[str, float]:
-    best = next(iter(spark.classify(**given)))
-    return {"head": float(best == head.labels[int(data["label"][i])])}
-
-
-def _predicted(
-    spark: Spark, head: Head, given: Given, data: Mapping[str, Array], i: int
-) -> dict[str, float]:
-    prediction, target = spark.predict(**given), data["target"][i]
-    if prediction.shape != target.shape:
-        raise UsageError(f"target {target.shape} is no prediction {prediction.shape}")
-    tasks = zip(forecast_tasks(head.metrics), head.metrics, strict=True)
-    return {task: METRICS[metric](prediction, target) for task, metric in tasks}
-
-
-JUDGED = {"classification": _classified, "regression": _predicted}
-"""The values of one sample by its head's tasks."""
-
-
-@contextmanager
-def _of_the_bundle(where: str) -> Iterator[None]:
-    """Turn what would be wrong use by a caller into a fault of the bundle, which asked for it."""
-    try:
-        yield
-    except UsageError as error:
-        raise BundleError(where, [str(error)]) from error
+def _agreement(modality: str, found: Outcomes, reference: str) -> Iterator[Agreement]:
+    right = found[reference]
+    for task in right[0].said:
+        yield Agreement(
+            modality=modality,
+            task=task,
+            values={
+                name: sum(a.said[task] == b.said[task] for a, b in zip(made, right, strict=True))
+                / len(right)
+                for name, made in found.items()
+            },
+        )

@@ -1,5 +1,6 @@
 """A loaded bundle, ready for questions."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +14,7 @@ from edgespark.runtime.backends import Array, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import route_named
 from edgespark.runtime.device import check_packages, device_named
-from edgespark.runtime.errors import UsageError
+from edgespark.runtime.errors import EdgesparkWarning, UsageError
 from edgespark.runtime.forecasts import forecast
 from edgespark.runtime.manifest import Head, Manifest
 from edgespark.runtime.model import Model, Setup
@@ -40,7 +41,8 @@ def load(
     `device` is "cpu" or "auto" (the best there is), `precision` the name of a variant of the bundle
     or "auto" (the one it prefers on the device), `threads` how many CPU threads one run takes.
     MissingInput where there is no such folder, BundleError for a broken bundle, DeviceError where
-    this machine cannot run it as asked, UsageError for names and numbers that cannot be.
+    this machine cannot run it as asked, UsageError for names and numbers that cannot be. Warns
+    where the device computes a precision of the variant in float32.
     """
     if threads is not None:
         check_count("threads", threads, MOST_THREADS)
@@ -49,7 +51,21 @@ def load(
     opened = Bundle.open(bundle)
     variant = variant_named(opened.manifest, precision, chosen.name)
     setup = Setup(device=chosen, variant=variant, threads=threads)
+    if setup.widened:
+        _warn_of_width(setup)
     return Spark(Model(opened, setup, backend(chosen.backend).open_session), setup)
+
+
+def _warn_of_width(setup: Setup) -> None:
+    precisions = setup.variant.precisions
+    narrow = " and ".join(sorted({precisions[part] for part in setup.widened}))
+    warnings.warn(
+        f"{setup.device.name} computes {narrow} in float32 ({len(setup.widened)} of "
+        f"{len(precisions)} parts): what comes out is nearly that of fp32, and tells little of a "
+        f"device that computes in {narrow} itself; edgespark verify rounds as such a device does",
+        EdgesparkWarning,
+        stacklevel=3,
+    )
 
 
 class Spark:
@@ -91,6 +107,7 @@ class Spark:
             prompt_tokens=record.prompt_tokens,
             new_tokens=record.new_tokens,
             cached=tuple(record.cached),
+            widened=self._setup.widened,
         )
 
     @overload

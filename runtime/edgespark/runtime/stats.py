@@ -17,9 +17,10 @@ class Stats:
     opened a part, `PART` ran it, `assemble` put all into one sequence, `decoder.prefill` read that,
     and `decoder.steps` embedded and ran the tokens after the first. Choosing tokens and making text
     of them is in no stage. `precision` is the variant, `precisions` is what that means for each
-    part. `valid` is the share (0…1) of each input that was measured, not masked. `prompt_tokens`
-    and `new_tokens` count positions of the decoder. `cached` are the modalities whose tokens were
-    still there from an earlier call. `threads` is None where the backend chooses.
+    part; `widened` are the parts that this device computes in float32 all the same. `valid` is the
+    share (0…1) of each input that was measured, not masked. `prompt_tokens` and `new_tokens` count
+    positions of the decoder. `cached` are the modalities whose tokens were still there from an
+    earlier call. `threads` is None where the backend chooses.
     """
 
     device: str
@@ -31,6 +32,7 @@ class Stats:
     prompt_tokens: int = 0
     new_tokens: int = 0
     cached: tuple[str, ...] = ()
+    widened: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

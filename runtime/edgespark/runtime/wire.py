@@ -1,7 +1,8 @@
-"""Protocol buffers' wire format, as far as reading needs it.
+"""Protocol buffers' wire format, as far as reading needs it, and adding to what was read.
 
 https://protobuf.dev/programming-guides/encoding: a message is a row of fields, each a number, a
-wire type and a value.
+wire type and a value. Messages that stand one behind the other are one: a message that a field
+holds once is merged with what is there, and what a field holds in a list is added to it.
 """
 
 from collections.abc import Iterator
@@ -38,6 +39,20 @@ def fields(message: Message) -> Iterator[tuple[int, int, int | Message]]:
             raise ValueError(f"a field of {size} bytes is cut off at byte {at}")
         yield number, kind, message[at : at + size]
         at += size
+
+
+def sized(number: int, content: bytes) -> bytes:
+    """Return a field that holds bytes, a text or a message."""
+    return b"".join((_written(number << 3 | SIZED), _written(len(content)), content))
+
+
+def _written(value: int) -> bytes:
+    made = bytearray()
+    while value >= 0x80:  # noqa: PLR2004 the bit that says that more follows
+        made.append(value & 0x7F | 0x80)
+        value >>= 7
+    made.append(value)
+    return bytes(made)
 
 
 def _varint(message: bytes | memoryview, at: int) -> tuple[int, int]:

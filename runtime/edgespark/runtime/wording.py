@@ -1,6 +1,6 @@
 """Words in messages: what was perhaps meant, and text that cannot flood or steer a terminal."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from reprlib import Repr
@@ -57,3 +57,11 @@ def printable(text: str, keep: str = "") -> str:
     So neither an answer nor a name in a hostile file steers the terminal that shows it.
     """
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
+def aligned(rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return a line for each row of cells, its columns as wide as their widest cell."""
+    cells = [tuple(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
+    return [line.rstrip() for line in lines]

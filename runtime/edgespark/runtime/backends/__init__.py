@@ -40,7 +40,9 @@ class Program:
     `outputs` are what the manifest promises, states included. `folder` is where the external data
     lies, and `data` are the names of the files there that were hashed: the graph may read no other
     (None and empty where there are none). `threads` is the number of CPU threads of one run (None:
-    the backend's).
+    the backend's). `exact` runs the graph as it is written, node by node, without any optimiser:
+    where a backend computes float16 in float32, a tensor that goes through two Identities is then
+    rounded all the same, and overflows.
     """
 
     where: str
@@ -50,6 +52,7 @@ class Program:
     folder: Path | None = None
     data: tuple[str, ...] = ()
     threads: int | None = None
+    exact: bool = False
 
 
 class Backend(Protocol):

@@ -202,6 +202,7 @@ def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, o
         "device": first.device,
         "precision": first.precision,
         "precisions": first.precisions,
+        "widened": first.widened,
         "threads": first.threads,
         "stages": _stages(stats),
         "valid": first.valid,
@@ -219,7 +220,8 @@ def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats], unit: str) -
     width = max(map(len, stages))
     lines = [f"  {name:{width}}  {ms:9.2f} ms" for name, ms in stages.items()]
     lines.append(f"  {'total':{width}}  {sum(stages.values()):9.2f} ms")
-    return ["\n".join([f"{stats[0].precision} on {stats[0].device}:", *lines]), *made]
+    wide = ", computed in float32" if stats[0].widened else ""
+    return ["\n".join([f"{stats[0].precision} on {stats[0].device}{wide}:", *lines]), *made]
 
 
 def _bars(scores: Mapping[str, float], _: str) -> str:

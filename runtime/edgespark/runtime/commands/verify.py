@@ -1,9 +1,14 @@
-"""`edgespark verify BUNDLE`: hash every file and measure every graph against PyTorch's outputs."""
+"""`edgespark verify BUNDLE`: hash every file and measure every graph against PyTorch's outputs.
+
+With --scores every variant is compared with fp32 on the bundle's held-out samples, and every graph
+with the part's fp32 graph, layer by layer. Files that exist are kept, unless --replace is given.
+"""
 
 import argparse
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from math import inf, isfinite
+from math import inf
+from pathlib import Path
 from typing import TypeAlias
 
 from edgespark.runtime.bundle import Bundle
@@ -16,19 +21,28 @@ from edgespark.runtime.commandline import (
     show_json,
     tell,
 )
-from edgespark.runtime.device import check_packages, device_named
+from edgespark.runtime.device import Device, check_packages, device_named
 from edgespark.runtime.errors import CheckError, UsageError
-from edgespark.runtime.manifest import Score
+from edgespark.runtime.evidence.destination import Destination
+from edgespark.runtime.evidence.document import document
+from edgespark.runtime.evidence.lines import lines
+from edgespark.runtime.evidence.markdown import markdown
+from edgespark.runtime.evidence.picture import picture
+from edgespark.runtime.evidence.verified import Verified, key
+from edgespark.runtime.layers import Layers, claimed, layers
 from edgespark.runtime.options import MOST_THREADS, check_count
 from edgespark.runtime.progress import track
-from edgespark.runtime.scores import Run, score
+from edgespark.runtime.scores import Judged, Run, judged
 from edgespark.runtime.verify import Row, check_files, graphs, rows
-from edgespark.runtime.wording import printable
+from edgespark.runtime.wording import listed
 
-Key: TypeAlias = tuple[str, str, str]  # a score's modality, task and metric
+Write: TypeAlias = Callable[[Verified], str]
 
-KIB = 1024
-COLUMNS = ("part", "precision", "error", "limit", "size", "time", "ok")
+FILES: dict[str, Write] = {
+    "markdown": markdown,
+    "picture": lambda found: picture(f"{found.name} on {found.device}", found.layers or ()),
+}
+"""What is written to the file of each option."""
 
 
 def main(arguments: list[str]) -> int:
@@ -38,25 +52,109 @@ def main(arguments: list[str]) -> int:
     both were measured when the bundle was made, on as many samples as the evidence names.
     """
     given = _parser().parse_args(arguments)
+    _check_options(given)
+    device = device_named(given.device)
+    check_packages()
+    bundle = Bundle.open(given.bundle)
+    files = _destinations(given, bundle)
+    check_files(bundle, hashing(asked=given.progress))
+    found = _verified(bundle, device, given)
+    for name, file in files.items():
+        file.write(FILES[name](found))
+    if given.json:
+        show_json(document(found))
+    else:
+        show(lines(found))
+    _tell_unknown(found.layers or ())
+    return _judge(found.rows)
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="edgespark verify", description=__doc__)
+    add_bundle(parser)
+    add_device(parser)
+    parser.add_argument("--scores", action="store_true", help="compare all on held-out samples")
+    parser.add_argument("--samples", type=int, metavar="N", help="only the first N of each set")
+    parser.add_argument("--markdown", metavar="FILE", help="write what was measured as tables")
+    parser.add_argument("--picture", metavar="FILE.svg", help="draw the error of each layer")
+    parser.add_argument("--replace", action="store_true", help="replace these files where they are")
+    return parser
+
+
+def _check_options(given: argparse.Namespace) -> None:
     for name, most in (("threads", MOST_THREADS), ("samples", inf)):
         if getattr(given, name) is not None:
             check_count(f"--{name}", getattr(given, name), most)
     if given.samples is not None and not given.scores:
         raise UsageError("--samples means nothing without --scores: add that, or leave both out")
-    device = device_named(given.device)
-    check_packages()
-    bundle = Bundle.open(given.bundle)
-    check_files(bundle, hashing(asked=given.progress))
-    total = len(graphs(bundle))
-    measured = rows(bundle, device, given.threads)
-    with track(measured, "verify", total, asked=given.progress) as shown:
-        done = list(shown)
-    scores = _scores(bundle, given) if given.scores else None
-    before = {_key(score): score for score in bundle.manifest.evidence.scores}
-    if given.json:
-        show_json(_document(done, scores, before))
-    else:
-        show(_table(done) + _score_lines(scores or (), before))
+    if given.replace and not _paths(given):
+        raise UsageError("--replace means nothing without --markdown or --picture: leave it out")
+    if given.picture is not None and not given.picture.lower().endswith(".svg"):
+        raise UsageError(f"--picture {given.picture}: it is drawn as SVG, name a file that ends so")
+
+
+def _paths(given: argparse.Namespace) -> Mapping[str, str]:
+    return {name: getattr(given, name) for name in FILES if getattr(given, name) is not None}
+
+
+def _destinations(given: argparse.Namespace, bundle: Bundle) -> dict[str, Destination]:
+    """Return the file of each option that was given, after judging all of them."""
+    paths = {name: Path(path) for name, path in _paths(given).items()}
+    if len({path.resolve() for path in paths.values()}) < len(paths):
+        raise UsageError("--markdown and --picture name one file: give each its own")
+    if "picture" in paths and not claimed(bundle):
+        raise UsageError(
+            "--picture: the evidence of this bundle names no layers, so there is nothing to draw"
+        )
+    files = {name: Destination(path=path, replace=given.replace) for name, path in paths.items()}
+    for file in files.values():
+        file.check(bundle.root)
+    return files
+
+
+def _verified(bundle: Bundle, device: Device, given: argparse.Namespace) -> Verified:
+    with track(
+        rows(bundle, device, given.threads), "verify", len(graphs(bundle)), asked=given.progress
+    ) as shown:
+        done = tuple(shown)
+    wanted = given.scores or bool(_paths(given))
+    return Verified(
+        name=bundle.manifest.name,
+        device=device.name,
+        rows=done,
+        layers=_layers(bundle, device, given) if wanted else None,
+        judged=_judged(bundle, given) if given.scores else None,
+        before={key(score): score for score in bundle.manifest.evidence.scores},
+    )
+
+
+def _layers(bundle: Bundle, device: Device, given: argparse.Namespace) -> tuple[Layers, ...]:
+    total = len(claimed(bundle))
+    if not total:
+        return ()
+    measured = layers(bundle, device, given.threads)
+    with track(measured, "layers", total, asked=given.progress) as shown:
+        return tuple(shown)
+
+
+def _judged(bundle: Bundle, given: argparse.Namespace) -> Judged:
+    def shown(indices: Sequence[int], title: str) -> AbstractContextManager[Iterable[int]]:
+        return track(indices, title, len(indices), asked=given.progress)
+
+    run = Run(device=given.device, threads=given.threads, limit=given.samples)
+    return judged(bundle, shown, run)
+
+
+def _tell_unknown(measured: Iterable[Layers]) -> None:
+    for each in measured:
+        if each.unknown:
+            tell(
+                f"{each.name} {each.precision}: not measured, as they are no float tensors of both "
+                f"this graph and the part's fp32 graph: {listed(each.unknown)}"
+            )
+
+
+def _judge(done: Iterable[Row]) -> int:
     short = [row for row in done if not row.ok]
     for row in short:
         tell(
@@ -65,105 +163,3 @@ def main(arguments: list[str]) -> int:
             "libraries, may compute otherwise than the one that exported it"
         )
     return CheckError.exit_code if short else 0
-
-
-def _parser() -> Parser:
-    parser = Parser(prog="edgespark verify", description=__doc__)
-    add_bundle(parser)
-    add_device(parser)
-    parser.add_argument("--scores", action="store_true", help="score the held-out samples as well")
-    parser.add_argument("--samples", type=int, metavar="N", help="only the first N of each set")
-    return parser
-
-
-def _scores(bundle: Bundle, given: argparse.Namespace) -> tuple[Score, ...]:
-    def shown(indices: Sequence[int], title: str) -> AbstractContextManager[Iterable[int]]:
-        return track(indices, title, len(indices), asked=given.progress)
-
-    return score(
-        bundle, shown, Run(device=given.device, threads=given.threads, limit=given.samples)
-    )
-
-
-def _key(score: Score) -> Key:
-    return score.modality, score.task, score.metric
-
-
-def _document(
-    done: Sequence[Row], scores: Sequence[Score] | None, before: Mapping[Key, Score]
-) -> dict[str, object]:
-    """Return the JSON document; an error that is not finite is null."""
-    made: dict[str, object] = {
-        "ok": all(row.ok for row in done),
-        "parts": [
-            {
-                "name": row.name,
-                "precision": row.precision,
-                "error": row.error if isfinite(row.error) else None,
-                "limit": row.limit,
-                "bytes": row.bytes,
-                "ms": row.ms,
-                "how": row.how,
-                "ok": row.ok,
-            }
-            for row in done
-        ],
-    }
-    if scores is None:
-        return made
-    tasks: dict[str, dict[str, object]] = {}
-    for each in scores:
-        tasks.setdefault(each.modality, {})[each.task] = _score(each, before.get(_key(each)))
-    return {**made, "scores": tasks}
-
-
-def _score(score: Score, before: Score | None) -> dict[str, object]:
-    """Return the score that was measured now, and apart from it what the bundle says of itself."""
-    evidence = None if before is None else {"n": before.n, "values": before.values}
-    return {
-        "metric": score.metric,
-        "higher_is_better": score.higher_is_better,
-        "n": score.n,
-        "values": score.values,
-        "evidence": evidence,
-        "baselines": {} if before is None else before.baselines,
-    }
-
-
-def _table(done: Sequence[Row]) -> str:
-    cells = [COLUMNS, *map(_cells, done)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(COLUMNS))]
-    lines = ("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) for row in cells)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _cells(row: Row) -> tuple[str, ...]:
-    precision = row.precision if row.how == "native" else f"{row.precision} ({row.how})"
-    size = f"{row.bytes / KIB:,.0f} KiB"
-    verdict = "yes" if row.ok else "NO"
-    return (
-        row.name,
-        precision,
-        f"{row.error:.1e}",
-        f"{row.limit:.1e}",
-        size,
-        f"{row.ms:.2f} ms",
-        verdict,
-    )
-
-
-def _score_lines(scores: Sequence[Score], before: Mapping[Key, Score]) -> str:
-    lines = (line for each in scores for line in _told(each, before.get(_key(each))))
-    return "".join(f"\n{printable(line)}" for line in lines)
-
-
-def _told(score: Score, before: Score | None) -> Iterator[str]:
-    """Give a line per variant that was measured now, and one of what the bundle says of itself."""
-    for variant, value in score.values.items():
-        measured = f"{variant} {value:.3f} {score.metric} on {score.n} samples"
-        yield f"{score.modality} {score.task}: {measured}"
-    if before is not None:
-        values = [f"{name} {value:.3f}" for name, value in before.values.items()]
-        others = [f"{name} {value:.3f}" for name, value in before.baselines.items()]
-        against = f"; simpler methods on the same: {', '.join(others)}" if others else ""
-        yield f"  when it was made, on {before.n} samples: {', '.join(values)}{against}"

@@ -1,0 +1,96 @@
+"""How one form of a network is timed, in a process of its own that does nothing else.
+
+    python -m benchmarks.peers.MODULE FORM FOLDER DEPTH THREADS
+
+Timed: whole calls with one picture, input and output in memory. Not timed: the start, loading,
+compiling, and the first calls. Calls are timed in batches; a batch during which other processes had
+more than a little of the cores (/proc/stat, Linux only) is thrown away and repeated. The last line
+is one JSON document. Needs numpy alone: every peer's environment has it.
+"""
+
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WARM, BATCH = 3, 5  # calls
+SHORTEST = 1.5  # seconds of a batch: the kernel counts in hundredths
+BUSY = 0.03  # of all cores: what other processes may take while a batch runs
+PATIENCE, PAUSE = 90.0, 0.5  # seconds
+USED = (0, 1, 2, 5, 6, 7)  # of /proc/stat: user, nice, system, irq, softirq, stolen
+
+Run = Callable[[], NDArray[np.float32]]
+
+
+class Absent(Exception):
+    """Tells why a form cannot be had here."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What a form is made of: the folder of graphs, layers, threads and the picture."""
+
+    folder: Path
+    depth: int
+    threads: int
+    picture: NDArray[np.float32]
+
+
+def work(forms: Mapping[str, Callable[[Job], Run]], packages: tuple[str, ...]) -> None:
+    """Make the form that the command line names, time it, keep what it gives, and print all."""
+    form, folder, depth, threads = sys.argv[1:]
+    job = Job(
+        folder=Path(folder),
+        depth=int(depth),
+        threads=int(threads),
+        picture=np.load(Path(folder) / "timed.npy"),
+    )
+    try:
+        run = forms[form](job)
+        np.save(job.folder / f"{form}.npy", np.asarray(run(), np.float32))
+        told = measured(run)
+    except Absent as reason:
+        told = {"absent": str(reason)}
+    print(json.dumps(told | {"versions": {name: version(name) for name in packages}}))
+
+
+def measured(run: Callable[[], object]) -> dict[str, Any]:
+    """Time calls: the median in ms of the first batch that was undisturbed, None if none was."""
+    for _ in range(WARM):
+        run()
+    thrown, end = 0, time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        taken, others = batch(run)
+        if others <= BUSY:
+            return {"ms": statistics.median(taken), "thrown": thrown}
+        thrown += 1
+        time.sleep(PAUSE)
+    return {"ms": None, "thrown": thrown}
+
+
+def batch(run: Callable[[], object]) -> tuple[list[float], float]:
+    """Time calls one by one, in ms; and tell what share of all cores others had meanwhile."""
+    taken: list[float] = []
+    used, own, start = _used(), time.process_time(), time.perf_counter()
+    while len(taken) < BATCH or time.perf_counter() - start < SHORTEST:
+        before = time.perf_counter()
+        run()
+        taken.append((time.perf_counter() - before) * 1e3)
+    others = _used() - used - (time.process_time() - own)
+    return taken, others / (time.perf_counter() - start) / (os.cpu_count() or 1)
+
+
+def _used() -> float:
+    """Count the seconds that all cores together have worked, for whomever."""
+    with Path("/proc/stat").open() as file:
+        fields = file.readline().split()[1:]
+    return sum(int(fields[place]) for place in USED) / os.sysconf("SC_CLK_TCK")

@@ -1,0 +1,1 @@
+"""Graph passes, one a file: each tells what it needs, what it gives, and changes a copy."""

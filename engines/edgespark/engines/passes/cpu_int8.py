@@ -1,0 +1,162 @@
+"""INT8 as ONNX Runtime's CPU kernels want it: unsigned activations, and products with their bias.
+
+A lowering, made from the portable graph for a CPU alone: TensorRT refuses what it gives.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import onnx
+from onnx import NodeProto, TensorProto, helper
+
+from edgespark.engines.passes.contributed import CONTRIBUTED, import_contributed
+from edgespark.engines.passes.fused_attention import fused_attention
+from edgespark.engines.passes.sweep import sweep
+from edgespark.engines.passes.wiring import Wiring, bias_of, copied, put, stored, wiring
+from edgespark.engines.straighten import MATRIX
+
+__all__ = ["cpu_int8", "unsigned_products"]
+
+ZERO = "uint8.zero"
+MIDDLE = 128  # the uint8 code of zero: the codes of int8, moved up by as much
+
+
+def cpu_int8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Write the products of an INT8 graph, and float attention, as ONNX Runtime's own operators.
+
+    Needs: a graph as `quantize` leaves it. Gives: the same function but for rounding of float32;
+    the graph's inputs and outputs keep their names. What is in no such form stays as it is.
+    """
+    return unsigned_products(fused_attention(model))
+
+
+def unsigned_products(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Write MatMuls of int8 numbers as MatMulIntegerToFloat of uint8 by int8.
+
+    Needs: both factors come from a DequantizeLinear with zero point 0, the first of them from a
+    QuantizeLinear with one scale; the second is a constant matrix with one scale, or one for each
+    column, or is quantised with one scale itself.
+    Gives: the same codes, 128 higher, so the same sums. An Add of a constant vector that alone
+    reads a product becomes its bias, and the product's own tensor goes.
+
+    On x86 without VNNI, ONNX Runtime's kernels saturate pairs of such products at 16 bits, unless
+    `session.x64quantprecision` is "1"; it treats the portable form the same.
+    """
+    made = copied(model)
+    seen = wiring(made.graph)
+    found = {each.out: each for node in made.graph.node if (each := _product(node, seen))}
+    if not found:
+        return made
+    made.graph.initializer.append(stored(ZERO, np.array(MIDDLE, np.uint8)))
+    writer = _Writer(twins={each.codes for each in found.values()})
+    put(made.graph, [new for node in made.graph.node for new in writer.written(node, found)])
+    sweep(made.graph)
+    import_contributed(made)
+    return made
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Product:
+    """A product of int8 numbers: `codes`, int8, by `factor`; `out` is its sum with the bias."""
+
+    out: str
+    codes: str
+    scale: str
+    factor: str
+    factor_scale: str
+    bias: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Writer:
+    """Writes what is to stand in the place of each node."""
+
+    twins: set[str] = field(default_factory=set)
+
+    def written(self, node: NodeProto, found: Mapping[str, _Product]) -> Iterator[NodeProto]:
+        out = node.output[0]
+        if out not in found:
+            yield node
+        if out in self.twins:
+            twin = f"{out}.uint8"
+            yield helper.make_node("QuantizeLinear", [*node.input[:2], ZERO], [twin], twin)
+        if out in found:
+            yield _integer(found[out])
+
+
+def _integer(product: _Product) -> NodeProto:
+    inputs = [
+        f"{product.codes}.uint8",
+        product.factor,
+        product.scale,
+        product.factor_scale,
+        ZERO,
+        "",  # the factor's zero point is 0
+        product.bias,
+    ]
+    while not inputs[-1]:
+        del inputs[-1]
+    return helper.make_node(
+        "MatMulIntegerToFloat", inputs, [product.out], product.out, domain=CONTRIBUTED
+    )
+
+
+def _product(node: NodeProto, seen: Wiring) -> _Product | None:
+    """Read a MatMul of two dequantised factors; None for anything else."""
+    if node.op_type != "MatMul":
+        return None
+    first, second = (_read(name, seen) for name in node.input)
+    if first is None or second is None or not _quantised(first.input[0], seen):
+        return None
+    out, bias = node.output[0], ""
+    if _columns(second, seen):
+        add, held = bias_of(node, seen, seen.weights[second.input[0]].dims[1])
+        if add is not None and held is not None:
+            bias = next(name for name in add.input if name != out)
+            out = add.output[0]
+    elif not _quantised(second.input[0], seen):
+        return None
+    return _Product(
+        out=out,
+        codes=first.input[0],
+        scale=first.input[1],
+        factor=second.input[0],
+        factor_scale=second.input[1],
+        bias=bias,
+    )
+
+
+def _read(name: str, seen: Wiring) -> NodeProto | None:
+    """Return the DequantizeLinear of int8 numbers around zero that gives a tensor; else None."""
+    node = seen.makers.get(name)
+    if node is None or node.op_type != "DequantizeLinear" or node.input[1] not in seen.weights:
+        return None
+    return node if _is_around_zero(node, seen) else None
+
+
+def _is_around_zero(node: NodeProto, seen: Wiring) -> bool:
+    zero = seen.constant(node.input[2]) if len(node.input) > 2 else None  # noqa: PLR2004
+    if zero is not None:
+        return zero.dtype == np.int8 and not zero.any()
+    weight = seen.weights.get(node.input[0])
+    return weight is not None and weight.data_type == TensorProto.INT8
+
+
+def _quantised(codes: str, seen: Wiring) -> bool:
+    """Tell whether a QuantizeLinear gives these codes, with one scale for the whole tensor."""
+    node = seen.makers.get(codes)
+    if node is None or node.op_type != "QuantizeLinear":
+        return False
+    scale = seen.constant(node.input[1])
+    return scale is not None and scale.size == 1 and _is_around_zero(node, seen)
+
+
+def _columns(read: NodeProto, seen: Wiring) -> bool:
+    """Tell whether this reads a constant matrix with one scale, or one for each column."""
+    weight, scale = seen.weights.get(read.input[0]), seen.array(read.input[1])
+    if weight is None or len(weight.dims) != MATRIX:
+        return False
+    given = {each.name: helper.get_attribute_value(each) for each in read.attribute}
+    along = given.get("axis", 1) in (1, -1) and not given.get("block_size", 0)
+    return scale.size == 1 or (along and scale.shape == (weight.dims[1],))
