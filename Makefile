@@ -15,7 +15,7 @@ PIP = -m pip install --quiet --disable-pip-version-check
 BIN := .venv/bin
 SCENE := --input rgb=examples/scene-rgb.tif
 
-.PHONY: demo test test-base lint types contracts train clean
+.PHONY: demo test test-base lint types contracts train peers clean
 
 demo: build/tiny
 	$(BIN)/edgespark verify build/tiny
@@ -76,6 +76,14 @@ build/tiny: .venv/ready build/calibration $(SOURCES)
 	$(BIN)/export-engines allspark-tiny --out build/tiny --precision fp32,fp16,int8 \
 		--calibration build/calibration --samples 64 --budget 1 $(if $(wildcard build/tiny),--replace)
 	touch build/tiny
+
+# The peers that benchmarks/encoder.py runs beside ours, each in an environment of its own.
+peers: .venv/ready build/peers/openvino/ready
+
+build/peers/openvino/ready:
+	$(call python,$(PYTHON),python3.11 or later) -m venv build/peers/openvino
+	build/peers/openvino/bin/python $(PIP) openvino==2026.4.1 nncf==3.4.0
+	touch $@
 
 clean:
 	rm -rf .venv .venv-base .venv-base-3.10 build .hypothesis .*_cache

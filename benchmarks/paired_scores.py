@@ -28,7 +28,7 @@ from edgespark.export.recipes.allspark import samples
 from edgespark.export.worlds.dataset import make
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import CheckError, EdgesparkError
-from edgespark.runtime.manifest import Graph, Route
+from edgespark.runtime.manifest import Graph, Precision, Route
 from edgespark.runtime.progress import track
 from edgespark.runtime.stats import Record
 
@@ -36,6 +36,8 @@ STREAM = 5
 """Of the world: 1 is trained on, 2 judged on then, 3 lies in bundles, and 4 is calibrated on."""
 PROCESSES = 2
 NAIVE = Int8(method="minmax", smooth=False, correct=False)
+FLOAT: tuple[Precision, ...] = ("fp32",)
+INTEGER: Precision = "int8"
 FAR = 1e3
 """Standard deviations that one value of a graph may be off: no graph is refused."""
 
@@ -127,13 +129,14 @@ def fresh(folder: Path, count: int, modalities: Sequence[str]) -> CalibrationSet
 
 
 def exported(weights: Path | None, out: Path, modalities: Sequence[str], plan: Plan) -> Bundle:
-    """Export allspark-tiny at fp32 and int8, however far a graph is from PyTorch.
+    """Export allspark-tiny at fp32, and with a calibration set at int8, however far that is off.
 
     The exporter refuses a part that is off by more than `LIMITS` says; here its scores are wanted.
     """
     blueprint = recipe(TINY.name).blueprint(TINY.name, weights, tuple(modalities))
+    asked = FLOAT if plan.calibration is None else (*FLOAT, INTEGER)
     with patch.dict(LIMITS, int8=FAR):
-        return export(blueprint, out, replace=False, precisions=("fp32", "int8"), plan=plan)
+        return export(blueprint, out, replace=False, precisions=asked, plan=plan)
 
 
 def refused(bundle: Bundle) -> dict[str, float]:

@@ -1,15 +1,14 @@
 r"""INT8 of a model in which one channel in front of each product is a hundred times as large.
 
-    python -m benchmarks.planted_outlier build/tiny --calibration build/calibration \
+    python -m benchmarks.planted_outlier build/calibration \
         --json docs/results/planted-outlier.json
 
 Of the shipped weights, each norm before a linear layer (in the bridges and in encoders of pre-norm
 blocks; in the CNN of sar each batch norm before a convolution) gets one channel scaled by 100, the
 one of its greatest weight, and what reads it is divided by 100 there: the function is the same. The
 changed model is exported three times: naive (min-max ranges, no smoothing, no bias correction), as
-shipped, and with a budget. All are judged on the same fresh samples of the world, beside the fp32
-graphs of BUNDLE, which holds the weights unchanged; so is the changed model's own fp32, which must
-score the same.
+shipped, and with a budget. All are judged on the same fresh samples of the world, beside the
+unchanged weights at fp32; so is the changed model's own fp32, which must score the same.
 
 The exporter refuses a part that is off by more than a standard deviation anywhere; here it is let
 through, and named. "Lost" is in points of accuracy; agreement is with fp32; the error is end to
@@ -169,28 +168,27 @@ def run(given: argparse.Namespace) -> int:
         planted_at = written(root / "planted", given.parts)
         fresh(root / "fresh", given.count, given.parts)
         asked = contenders(root, given.parts, plans)
-        found = judge(given.bundle, asked, root / "fresh", given.parts)
+        base = exported(None, root / "base", given.parts, Plan())
+        found = judge(base.root, asked, root / "fresh", given.parts)
         made = {name: Bundle.open(root / name) for name in plans}
     print("\n".join(aligned(rows(found))))
     most = {each.name: worst(found, each.name) for each in asked}
-    report = json.dumps(
-        {
-            "base": Bundle.open(given.bundle).manifest.sha256,
-            "scale": SCALE,
-            "planted": {each.norm: each.channel for each in planted_at},
-            "stream": STREAM,
-            "count": given.count,
-            "most_lost": most,
-            "modalities": document(found),
-            "wider": {name: kept(each) for name, each in made.items()},
-            "beyond_the_exporter": {name: refused(each) for name, each in made.items()},
-            "python": platform.python_version(),
-            "date": time.strftime("%Y-%m-%d"),
-        }
-    )
+    report = {
+        "base": base.manifest.sha256,
+        "scale": SCALE,
+        "planted": {each.norm: each.channel for each in planted_at},
+        "stream": STREAM,
+        "count": given.count,
+        "most_lost": most,
+        "modalities": document(found),
+        "wider": {name: kept(each) for name, each in made.items()},
+        "beyond_the_exporter": {name: refused(each) for name, each in made.items()},
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
     if given.json:
-        given.json.write_text(f"{report}\n")
-    print(report)
+        given.json.write_text(f"{json.dumps(report, indent=1)}\n")
+    print(json.dumps(report))
     if changed := [each for each in found if each.name == "fp32 planted" and _moved(each)]:
         told = ", ".join(each.modality for each in changed)
         raise CheckError(f"planting changed what fp32 scores: {told}")
@@ -205,8 +203,7 @@ def _moved(each: Judged) -> bool:
 def main() -> int:
     """Read the command line and run; an error on purpose is one line on stderr."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("bundle", type=Path, help="a bundle of allspark-tiny with fp32 graphs")
-    parser.add_argument("--calibration", type=Path, required=True, help="a calibration set")
+    parser.add_argument("calibration", type=Path, help="a calibration set")
     parser.add_argument(
         *("--parts",),
         type=lambda text: tuple(text.split(",")),
@@ -214,7 +211,7 @@ def main() -> int:
     )
     parser.add_argument("--count", type=int, default=200, help="samples of each modality")
     parser.add_argument("--budget", type=float, default=0.5, help="points")
-    parser.add_argument("--json", type=Path, help="where to keep the last line as well")
+    parser.add_argument("--json", type=Path, help="where to keep that document as well")
     try:
         return run(parser.parse_args())
     except EdgesparkError as error:

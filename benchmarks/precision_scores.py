@@ -226,25 +226,23 @@ def run(given: argparse.Namespace) -> int:
     for name, each in inside.items():
         print(f"{name}: {each.work:.2%} of the work, {each.weights:.2%} of the LLM's weights")
     print("\n".join([*over, *(f"naive is worse: {each}" for each in naive_worse)]))
-    report = json.dumps(
-        {
-            "shipped": shipped.manifest.sha256,
-            "naive": naive.manifest.sha256,
-            "stream": STREAM,
-            "count": given.count,
-            "summary": summary(found),
-            "missed": over,
-            "naive_worse": naive_worse,
-            "shares": {name: asdict(each) for name, each in inside.items()},
-            "beyond_the_exporter": {SHIPPED: refused(shipped), NAIVE: refused(naive)},
-            "modalities": document(found),
-            "python": platform.python_version(),
-            "date": time.strftime("%Y-%m-%d"),
-        }
-    )
+    report = {
+        "shipped": shipped.manifest.sha256,
+        "naive": naive.manifest.sha256,
+        "stream": STREAM,
+        "count": given.count,
+        "summary": summary(found),
+        "missed": over,
+        "naive_worse": naive_worse,
+        "shares": {name: asdict(each) for name, each in inside.items()},
+        "beyond_the_exporter": {SHIPPED: refused(shipped), NAIVE: refused(naive)},
+        "modalities": document(found),
+        "python": platform.python_version(),
+        "date": time.strftime("%Y-%m-%d"),
+    }
     if given.json:
-        given.json.write_text(f"{report}\n")
-    print(report)
+        given.json.write_text(f"{json.dumps(report, indent=1)}\n")
+    print(json.dumps(report))
     held = inside[SHIPPED].work >= WORK and inside[SHIPPED].weights >= WEIGHTS
     return 0 if held and naive_worse and not over else 5
 
@@ -266,7 +264,7 @@ def main() -> int:
     parser.add_argument("naive", type=Path, help="one of the same weights, int8 made naively")
     parser.add_argument("--calibration", type=Path, help="a calibration set, to make it with")
     parser.add_argument("--count", type=int, default=200, help="samples of each modality")
-    parser.add_argument("--json", type=Path, help="where to keep the last line as well")
+    parser.add_argument("--json", type=Path, help="where to keep that document as well")
     try:
         return run(parser.parse_args())
     except EdgesparkError as error:
