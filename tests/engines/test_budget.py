@@ -88,7 +88,7 @@ def test_nothing_is_given_back_where_everything_narrow_holds() -> None:
 def test_one_culprit_is_found_and_told() -> None:
     harm = Harm(FOUR, {**dict.fromkeys(FOUR, 0.1), FOUR[0]: 5.0})
     mix = search(question(FOUR, 1.0), harm)
-    told = "adds 0.5 of a standard deviation end to end; with it the budget of 1 points is exceeded"
+    told = "adds 0.5 of a standard deviation end to end; given back for a budget of 1 points"
     assert mix.kept == {"eye": {"a": told}}
     assert mix.narrow == 0.75
     assert mix.evaluations == len(harm.asked)

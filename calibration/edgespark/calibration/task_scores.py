@@ -124,10 +124,15 @@ def _accuracy(
     truth = all(right is not None for right in rights)
     asked = rights if truth else [said(each) for each in trial.wanted]
     made, wanted = (
-        [float(said(each) == right) for each, right in zip(outcomes, asked, strict=True)]
+        [_is_right(said(each), right) for each, right in zip(outcomes, asked, strict=True)]
         for outcomes in (trial.made, trial.wanted)
     )
     return _score(trial, task, ACCURACY, (made, wanted), truth=truth)
+
+
+def _is_right(said: object, right: object) -> float:
+    """Return 1.0 for what is right; a sample that failed says nothing, which is never right."""
+    return float(said is not None and said == right)
 
 
 def _score(

@@ -181,12 +181,10 @@ def _products(graph: GraphProto, kinds: Mapping[str, int]) -> dict[str, int]:
 
 
 def _floats(graph: GraphProto, kinds: Mapping[str, int]) -> tuple[str, ...]:
-    """Return the float32 tensors in the order in which they are made."""
+    """Return the tensors of floats in the order in which they are made."""
     inputs = [each.name for each in graph.input]
     made = [name for node in graph.node for name in node.output]
-    return tuple(
-        name for name in dict.fromkeys((*inputs, *made)) if kinds.get(name) == TensorProto.FLOAT
-    )
+    return tuple(name for name in dict.fromkeys((*inputs, *made)) if kinds.get(name) in FLOATS)
 
 
 def _ports(names: Iterable[str], kinds: Mapping[str, int]) -> Iterator[onnx.ValueInfoProto]:
@@ -198,7 +196,8 @@ def _measuring(names: tuple[str, ...]) -> Iterator[NodeProto]:
     """Give nodes that make one output, [tensors], of the tensors' greatest magnitudes."""
     tops = [f"{PEAKS}.{i}" for i in range(len(names))]
     for name, top in zip(names, tops, strict=True):
-        yield helper.make_node("Abs", [name], [f"{top}.abs"])
+        yield helper.make_node("Cast", [name], [f"{top}.wide"], to=TensorProto.FLOAT)
+        yield helper.make_node("Abs", [f"{top}.wide"], [f"{top}.abs"])
         yield helper.make_node("ReduceMax", [f"{top}.abs"], [top], keepdims=0)
     yield helper.make_node("SequenceConstruct", tops, [f"{PEAKS}.all"])
     yield helper.make_node("ConcatFromSequence", [f"{PEAKS}.all"], [PEAKS], axis=0, new_axis=1)

@@ -242,7 +242,7 @@ class _Search:
     def _reason(self, candidate: Candidate) -> str:
         if candidate in self._forced:
             return f"{self._question.most:g} is the most that a layer may add"
-        return f"with it the budget of {self._question.budget:g} points is exceeded"
+        return f"given back for a budget of {self._question.budget:g} points"
 
     def _short(self) -> CheckError:
         """Return the error of a budget that cannot be met, with the best that was found."""

@@ -109,6 +109,10 @@ def main(arguments: list[str]) -> int:
         show_json({**_document(bundle), "scores": document(found)})
     else:
         show("\n\n".join(filter(None, (table(bundle, found), _line(bundle)))))
+    if plan.calibration is None and any(v.name == "fp16" for v in bundle.manifest.variants):
+        tell(
+            "fp16 without --calibration: no recorded range says that nothing overflows on real data"
+        )
     for line in slower(bundle):
         tell(line)
     return 0

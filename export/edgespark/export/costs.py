@@ -80,6 +80,7 @@ def document(found: Sequence[Cost]) -> dict[str, object]:
                     "metric": each.metric,
                     "higher_is_better": each.higher_is_better,
                     "against": each.against,
+                    "set": "calibration",
                     "n": each.n,
                     "reference": each.reference,
                     "values": {},
@@ -100,7 +101,10 @@ def table(bundle: Bundle, found: Sequence[Cost]) -> str:
     lines = aligned([PARTS, *map(tuple, _parts(bundle))])
     if found:
         head = (*CHAIN, *(each.variant for each in found))
-        lines += ["", *aligned([head, *_chain(found)])]
+        told = (
+            "on the first samples of the calibration set; verify --scores judges on held-out ones"
+        )
+        lines += ["", f"scores {told}:", *aligned([head, *_chain(found)])]
     return "\n".join(lines)
 
 

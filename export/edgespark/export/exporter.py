@@ -3,19 +3,21 @@
 import hashlib
 import json
 from contextlib import ExitStack
+from dataclasses import fields
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
 from edgespark.calibration.arrays import npz
 from edgespark.calibration.ranges import PartCalibration, document
+from edgespark.engines.int8 import Int8
 from edgespark.export.blueprint import Blueprint
 from edgespark.export.blueprint_types import check_types
 from edgespark.export.build import build
 from edgespark.export.kept import Kept, check_room, keep
 from edgespark.export.lowering import lower
 from edgespark.export.pack import Draft, pack
-from edgespark.export.placing import Lowered, Traced, data_of, graph_name, made_of
+from edgespark.export.placing import Lowered, Traced, data_of, graph_name
 from edgespark.export.plan import Plan, check_cache, check_set
 from edgespark.export.precisions import (
     asked,
@@ -101,7 +103,7 @@ def _missing(stage: Stage, among: tuple[Precision, ...], kept: Kept) -> int:
     return reference_bytes(stage) + sum(
         expected_bytes(stage, precision)
         for precision, name in names.items()
-        if not kept.has((name, data_of(name)), made_of(stage))
+        if not kept.knows((name, data_of(name)))
     )
 
 
@@ -121,13 +123,16 @@ def _part(
         reference=draft.add(f"reference/{stage.name}.npz", npz(built.reference)),
         calibration=None
         if calibration is None
-        else draft.add(f"calibration/{stage.name}.json", _text(calibration)),
+        else draft.add(f"calibration/{stage.name}.json", _text(calibration, lowered.lowering.how)),
     )
     return part, tuple(lowered.told(each) for each in built.measured)
 
 
-def _text(calibration: PartCalibration) -> bytes:
-    return f"{json.dumps(document(calibration), indent=1)}\n".encode()
+def _text(calibration: PartCalibration, how: Int8) -> bytes:
+    """Write what was gathered, without the arrays, and the methods that INT8 was made by."""
+    told = {k: v for k, v in document(calibration).items() if k not in ("arrays", "sha256")}
+    methods = {each.name: getattr(how, each.name) for each in fields(how) if each.name != "keep"}
+    return f"{json.dumps({**told, 'int8': methods}, indent=1)}\n".encode()
 
 
 def _manifest(

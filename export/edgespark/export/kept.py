@@ -40,6 +40,10 @@ class Kept:
         """Count the bytes of what is finished."""
         return sum(each.size for each in self._finished.values())
 
+    def knows(self, names: tuple[str, ...]) -> bool:
+        """Tell whether files of these names are finished, of whatever they are made."""
+        return all(name in self._finished for name in names)
+
     def has(self, names: tuple[str, ...], of: str) -> bool:
         """Tell whether these files are finished; those that are of something else are removed."""
         if all(name in self._finished and self._finished[name].of == of for name in names):

@@ -188,19 +188,26 @@ def _compare(
     cuts = (_stream(part.stage, part.index - 1),) if part.index else ()
     cut = piece(graph.model, cuts, part.ports)
     names = [each.name for each in cut.graph.input]
-    session = _session(part, cut, (*cuts, *part.stage.fed), graph)
+    known = (*cuts, *part.stage.fed)
+    session = _session(part, cut, known, graph, exact=part.graph == "fp16")
     try:
         pairs = list(zip(fed, flows, strict=True))
         errors = [error for pair in pairs for error in _errors(part, session, names, *pair)]
         found.errors[part.graph].append(max(errors))
         whole = [error for pair in pairs for error in _own_errors(part, session, names, *pair)]
         found.whole[part.graph] = max(found.whole[part.graph], *whole)
+    finally:
+        session.close()
+    session = _session(part, cut, known, graph, exact=False)
+    try:
         found.ms[part.graph] += median_ms(session, _read(part, names, fed[0]))
     finally:
         session.close()
 
 
-def _session(part: _Piece, cut: ModelProto, known: tuple[Port, ...], graph: Stored) -> Session:
+def _session(
+    part: _Piece, cut: ModelProto, known: tuple[Port, ...], graph: Stored, *, exact: bool
+) -> Session:
     names = [each.name for each in cut.graph.input]
     program = Program(
         where=f"{part.stage.name}: {part.ports[0].name}",
@@ -209,6 +216,7 @@ def _session(part: _Piece, cut: ModelProto, known: tuple[Port, ...], graph: Stor
         outputs=part.ports,
         folder=graph.folder,
         data=graph.data,
+        exact=exact,
     )
     return backend("onnxruntime").open_session(program)
 

@@ -175,16 +175,18 @@ def _written(
     if kept is None:
         make(draft.path(f"graphs/{name}").parent)
     else:
-        for path in kept.files((name, data_of(name)), bound(stage, lowering), make):
+        for path in kept.files((name, data_of(name)), bound(stage, precision, lowering), make):
             draft.link(path, f"graphs/{path.name}")
     path = draft.path(f"graphs/{name}")
     data = (path.parent / data_of(name)).exists()
+    told = precision == "fp16" and stage.role == "decoder"
     return Placed(
         precision=precision,
         content=path.read_bytes(),
         file=draft.record(f"graphs/{name}"),
         data=(draft.record(f"graphs/{data_of(name)}"),) if data else (),
         states=_states(stage, precision, lowering),
+        report=_halved(traced, traced.outline, lowering.calibration)[1] if told else None,
     )
 
 
@@ -224,10 +226,10 @@ def _planned(
 ) -> tuple[onnx.ModelProto, Callable[[str], Array]]:
     """Let what was gathered on data steer how weights are stored: float16's reach, AWQ's scales."""
     source, calibration = traced.source(), lowering.calibration
+    if precision == "fp16" and traced.stage.role != "embedder":
+        return _halved(traced, traced.outline, calibration)[0], source
     if traced.stage.role != "decoder":
         return traced.outline, source
-    if precision == "fp16":
-        return _halved(traced, traced.outline, calibration)[0], source
     if precision in INTEGERS and calibration is not None and lowering.how.smooth:
         return traced.outline, scaled(source, traced.outline, calibration.tensors, precision)
     return traced.outline, source
@@ -261,9 +263,9 @@ def made_of(stage: Stage) -> str:
     return told.hexdigest()
 
 
-def bound(stage: Stage, lowering: Lowering) -> str:
+def bound(stage: Stage, precision: Precision, lowering: Lowering) -> str:
     """Sum up what a kept graph is made of: of its stage, and of what was gathered on data."""
-    if lowering.calibration is None:
+    if lowering.calibration is None or precision == "fp32":
         return made_of(stage)
     told = f"{made_of(stage)} {lowering.calibration.provenance} {lowering.how} {lowering.cache}"
     return hashlib.sha256(told.encode()).hexdigest()

@@ -27,7 +27,7 @@ def reference_bundle(
 ) -> Bundle:
     """Write the float graphs beside the draft, and open them as a bundle with one variant.
 
-    They are float32, but for a decoder whose weights are read one by one: it is in the last float
+    They are float32, but for a decoder whose weights are read one by one: it is in the widest float
     precision `among` those that are exported, which is then written once. UsageError where there is
     none.
     """
@@ -61,7 +61,7 @@ def _reference(stage: Stage, among: Sequence[Precision]) -> Precision:
             f"{stage.name} is gathered on in the float precision that it is exported in: name fp16 "
             "or fp32 among the precisions"
         )
-    return floats[-1]
+    return min(floats, key=FLOATS.index)
 
 
 def _part(traced: Traced, precision: Precision, floor: Draft, kept: Kept | None) -> Part:

@@ -6,15 +6,16 @@ import onnx
 from onnx import TensorProto
 
 from edgespark.export.placing import Placed
+from edgespark.export.precisions import BY_WEIGHT
 from edgespark.export.stage import Stage
 from edgespark.runtime.manifest import Precision
 
 CODES: dict[Precision, frozenset[int]] = {
     "fp16": frozenset({TensorProto.FLOAT16}),
     "int8": frozenset({TensorProto.INT8}),
-    "int4": frozenset({TensorProto.INT4, TensorProto.INT8}),
+    "int4": frozenset({TensorProto.INT4}),
 }
-"""ONNX dtypes of weights that count as being in a precision; what int4 leaves at int8 too."""
+"""The ONNX dtype of weights that count as being in a precision."""
 
 
 def share(stage: Stage, placed: Placed) -> float:
@@ -25,7 +26,7 @@ def share(stage: Stage, placed: Placed) -> float:
     """
     if placed.precision == "fp32":
         return 1.0
-    if placed.report is not None:
+    if placed.report is not None and stage.role not in BY_WEIGHT:
         return placed.report.share(placed.precision)
     among, known = CODES[placed.precision], {name for name, _ in stage.module.named_parameters()}
     graph = onnx.load_from_string(placed.content).graph

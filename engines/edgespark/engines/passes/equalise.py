@@ -57,7 +57,9 @@ def _factors(weight: Floats, kernels: list[Floats], bias: Floats | None) -> Floa
     given = np.abs(weight.reshape(len(weight), -1)).max(1)
     if bias is not None:
         given = np.maximum(given, np.abs(bias))
-    taken = np.max([np.abs(np.moveaxis(k, 1, 0)).reshape(k.shape[1], -1).max(1) for k in kernels], 0)
+    taken = np.max(
+        [np.abs(np.moveaxis(k, 1, 0)).reshape(k.shape[1], -1).max(1) for k in kernels], 0
+    )
     sound = (given > 0) & (taken > 0) & np.isfinite(given) & np.isfinite(taken)
     if not sound.any():
         return None
@@ -68,7 +70,7 @@ def _factors(weight: Floats, kernels: list[Floats], bias: Floats | None) -> Floa
 
 
 def _maker(name: str, seen: Wiring) -> NodeProto | None:
-    """Return the Conv that makes a tensor, perhaps through a Relu; None where none can be changed."""
+    """Return the Conv that makes a tensor, perhaps through a Relu; None where it must stay."""
     maker = seen.makers.get(name)
     if maker is not None and maker.op_type == "Relu" and name not in seen.outputs:
         inner = maker.input[0]

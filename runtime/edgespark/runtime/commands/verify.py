@@ -104,7 +104,8 @@ def _destinations(given: argparse.Namespace, bundle: Bundle) -> dict[str, Destin
         raise UsageError("--markdown and --picture name one file: give each its own")
     if "picture" in paths and not claimed(bundle):
         raise UsageError(
-            "--picture: the evidence of this bundle names no layers, so there is nothing to draw"
+            "--picture: the evidence of this bundle names no layers, so there is nothing to draw; "
+            "export it with --calibration and --budget"
         )
     files = {name: Destination(path=path, replace=given.replace) for name, path in paths.items()}
     for file in files.values():
