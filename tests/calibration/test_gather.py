@@ -171,6 +171,15 @@ def test_samples_of_one_value_are_refused(bundle: Bundle) -> None:
     assert gather.gather(bundle, rgb(*flat, image(0)))["encoder_rgb"].tensors["pixels"].count == 3
 
 
+def test_samples_of_one_value_in_each_band_are_refused_as_well(bundle: Bundle) -> None:
+    bands = np.arange(3, dtype=np.float32)[:, None, None]
+    flat = [np.broadcast_to(bands + each, (3, 4, 4)) for each in (0, 1)]
+    with pytest.raises(InputError, match="the same value everywhere .or in each band."):
+        gather.gather(bundle, rgb(*flat))
+    rows = np.broadcast_to(np.arange(16, dtype=np.float32).reshape(4, 4), (3, 4, 4))
+    assert "encoder_rgb" in gather.gather(bundle, rgb(rows, rows + 1))
+
+
 @pytest.mark.parametrize(("count", "told"), [(1, "only one sample"), (3, "only 3 copies of one")])
 def test_a_single_sample_warns(bundle: Bundle, count: int, told: str) -> None:
     with pytest.warns(EdgesparkWarning, match=f"rgb: the set has {told}"):

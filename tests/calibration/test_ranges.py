@@ -248,6 +248,36 @@ def test_a_document_that_was_changed_is_refused(case: str, folder: Path) -> None
     assert caught.match(text)
 
 
+def test_of_very_many_problems_of_a_document_the_first_are_told(folder: Path) -> None:
+    path = folder / "rgb_encoder.json"
+    told = json.loads(path.read_text())
+    told["peaks"] |= {f"tensor {i}": -1.0 for i in range(1000)}
+    path.write_text(json.dumps(told))
+    with pytest.raises(InputError, match="and 951 more") as caught:
+        load(folder, "rgb_encoder", ORIGIN, NAMES)
+    assert len(str(caught.value).splitlines()) == 52
+
+
+def test_arrays_of_another_size_than_the_document_says_are_not_read(folder: Path) -> None:
+    path = folder / "rgb_encoder.json"
+    told = json.loads(path.read_text())
+    told["arrays"]["bytes"] = 1 << 62
+    told["sha256"] = _seal.digest(told)
+    path.write_text(json.dumps(told))
+    with pytest.raises(InputError, match="was changed or damaged: it has .* bytes, its JSON says"):
+        load(folder, "rgb_encoder", ORIGIN, NAMES)
+
+
+def test_a_tensor_without_a_peak_is_told(folder: Path) -> None:
+    path = folder / "rgb_encoder.json"
+    told = json.loads(path.read_text())
+    del told["peaks"]["pixels"]
+    told["sha256"] = _seal.digest(told)
+    path.write_text(json.dumps(told))
+    with pytest.raises(InputError, match="it has no peak of 'pixels', which the graph has"):
+        load(folder, "rgb_encoder", ORIGIN, NAMES)
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "\ud800", "[" * 100_000, '{"a":1,"a":2}'])
 def test_what_is_no_document_is_refused(text: str, folder: Path) -> None:
     (folder / "rgb_encoder.json").write_bytes(text.encode(errors="surrogatepass"))

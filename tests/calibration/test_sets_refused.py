@@ -83,6 +83,21 @@ def test_of_very_many_problems_the_first_are_told(root: Path) -> None:
     assert "and 950 more" in message
 
 
+def test_more_modalities_than_any_bundle_has_are_not_looked_at(root: Path) -> None:
+    plain = manifest(made(root).root)
+    one = next(iter(plain["modalities"].values()))
+    plain["modalities"] = {f"m{i}": one for i in range(1001)}
+    assert "there are 1001; 1000 at most" in refused(rewrite(root, plain))
+
+
+def test_an_endless_path_is_refused_without_being_told(root: Path) -> None:
+    plain = manifest(made(root).root)
+    plain["files"][0]["path"] = "a" * 100_000
+    message = refused(rewrite(root, plain))
+    assert "has 100000 letters; 4096 at most" in message
+    assert len(message) < 1000
+
+
 def test_a_huge_manifest_is_not_read_whole(root: Path) -> None:
     made(root)
     with (root / "calibration.json").open("r+b") as file:

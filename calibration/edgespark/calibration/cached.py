@@ -28,6 +28,8 @@ LARGEST = 64 << 20
 """Bytes of a PART.json; the largest graphs have some thousand tensors of a hundred bytes each."""
 MARK = 16
 """Digits of their digest that the arrays' file has in its name."""
+MOST_PROBLEMS = 50
+"""Problems that a message names; a damaged file may have a hundred thousand."""
 AGAIN = "run `edgespark calibrate` again"
 
 
@@ -142,7 +144,11 @@ def refusal(path: Path, wrong: list[str]) -> InputError:
     """Return the error of a file that cannot be used, with everything that is wrong with it."""
     if len(wrong) == 1:
         return InputError(f"{path}: {wrong[0]}; {AGAIN}")
-    return InputError("\n  ".join([f"{path}: cannot be used; {AGAIN}:", *wrong]))
+    more = len(wrong) - MOST_PROBLEMS
+    rest = [f"and {more} more"] if more > 0 else []
+    return InputError(
+        "\n  ".join([f"{path}: cannot be used; {AGAIN}:", *wrong[:MOST_PROBLEMS], *rest])
+    )
 
 
 def _content(path: Path, most: int) -> bytes:
@@ -158,6 +164,9 @@ def _content(path: Path, most: int) -> bytes:
 
 def _arrays(path: Path, file: File) -> dict[str, Array]:
     content = _content(path, file.bytes)
+    if len(content) != file.bytes:
+        told = f"it has {len(content)} bytes, its JSON says {file.bytes}"
+        raise refusal(path, [f"was changed or damaged: {told}"])
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise refusal(path, ["was changed or damaged: it has not the digest that its JSON names"])
     try:

@@ -16,7 +16,7 @@ from edgespark.runtime.manifest import Graph, Manifest, Part, Precision, Route, 
 from edgespark.runtime.model import Model, Setup
 from edgespark.runtime.ports import part_and_port
 from edgespark.runtime.prompt import question
-from edgespark.runtime.wording import near
+from edgespark.runtime.wording import listed, near
 
 OpenPart = Callable[[str, Program], Session]
 """Opens what is named first: a part of the bundle."""
@@ -131,7 +131,7 @@ def shared(manifest: Manifest, modalities: Iterable[str]) -> tuple[str, ...]:
     """
     known, has = [route.modality for route in manifest.routes], list(modalities)
     others = [each for each in has if each not in known]
-    told = "; ".join(f"{each!r}{near(each, known)}" for each in others)
+    told = listed(others, lambda each: f"{each!r}{near(each, known)}")
     if len(others) == len(has):
         raise InputError(
             f"the bundle takes none of the set's modalities ({told}); it takes: {', '.join(known)}"

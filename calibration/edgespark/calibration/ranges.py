@@ -72,7 +72,11 @@ def load(folder: Path, part: str, expected: Provenance, names: Collection[str]) 
     """
     path = folder / f"{part}.json"
     found = cached.opened(path)
-    changed = [*_changes(found.provenance, expected), *_absent(names, found.tensors)]
+    changed = [
+        *_changes(found.provenance, expected),
+        *_absent("range", names, found.tensors),
+        *_absent("peak", set(names) & set(found.tensors), found.peaks),
+    ]
     if found.part != part:
         changed.insert(0, f"it is of part {found.part!r}")
     if changed:
@@ -132,13 +136,13 @@ def _digests(made: Provenance, expected: Provenance) -> Iterator[tuple[str, str,
         yield f"preprocessing of {modality}", was, now
 
 
-def _absent(names: Collection[str], tensors: Mapping[str, Statistics | cached.Tensor]) -> list[str]:
-    absent = sorted(set(names) - set(tensors))
+def _absent(what: str, names: Collection[str], known: Mapping[str, object]) -> list[str]:
+    absent = sorted(set(names) - set(known))
     if not absent:
         return []
     more = f" and {len(absent) - LISTED} more" if len(absent) > LISTED else ""
     listed = ", ".join(map(repr, absent[:LISTED])) + more
-    return [f"it has no range of {listed}, which the graph has"]
+    return [f"it has no {what} of {listed}, which the graph has"]
 
 
 def _short(digest: str) -> str:

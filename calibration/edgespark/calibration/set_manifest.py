@@ -23,12 +23,18 @@ LONGEST = 16 << 20
 """Bytes of a manifest; some hundred thousand samples, far below what hurts a machine."""
 DIGEST_LENGTH = 64
 REFERENCES = (".vrt",)
+LONGEST_PATH = 4096
+"""Letters; Linux opens no longer one."""
+MOST_MODALITIES = 1000
+"""Every bundle has fewer, and each takes some files to be opened."""
 MOST_PROBLEMS = 50
 """Problems that a message names; a hostile manifest may have a million."""
 
 
 def check_path(path: str) -> None:
     """Refuse a path that leaves the folder, is not in its plainest form, or is the manifest's."""
+    if len(path) > LONGEST_PATH:
+        raise ValueError(f"path {path[:20]!r}… has {len(path)} letters; {LONGEST_PATH} at most")
     plain = PurePosixPath(path)
     inside = plain.parts and not plain.is_absolute() and ".." not in plain.parts
     if not inside or "\\" in path or "\0" in path or str(plain) != path:
@@ -138,6 +144,10 @@ class SetManifest:
         """Refuse a set of nothing, names that no keyword can be, and one file told twice."""
         if not self.modalities:
             raise ValueError("modalities: there is no sample in it")
+        if len(self.modalities) > MOST_MODALITIES:
+            raise ValueError(
+                f"modalities: there are {len(self.modalities)}; {MOST_MODALITIES} at most"
+            )
         if bad := [name for name in self.modalities if not name.isidentifier()]:
             raise ValueError(f"modalities: {', '.join(map(repr, bad))} cannot name a modality")
         counts = Counter(file.path for file in self.files)

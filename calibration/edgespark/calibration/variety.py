@@ -9,6 +9,9 @@ import numpy as np
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import EdgesparkWarning, InputError
 
+LIKE_IMAGES = 3
+"""Axes of more than one place: bands, rows and columns at least."""
+
 
 class Variety:
     """Looks at each prepared sample of a modality, and keeps next to nothing of it."""
@@ -27,20 +30,18 @@ class Variety:
         self._first = self._first or digest
         self._count += 1
         self._alike = self._alike and digest == self._first
-        self._constant = self._constant and all(
-            not array.size or bool((array == array.flat[0]).all()) for array in arrays.values()
-        )
+        self._constant = self._constant and all(map(_flat, arrays.values()))
 
     def check(self) -> None:
         """Judge them together.
 
-        InputError where each of them is one value throughout; EdgesparkWarning for a single sample,
-        and for copies of one.
+        InputError where each of them is one value throughout, or one in each band; EdgesparkWarning
+        for a single sample, and for copies of one.
         """
         if self._count and self._constant:
             raise InputError(
                 f"{self.modality}: each of its {self._count} samples has the same value "
-                "everywhere, and no range can be told from that: give samples of what the model "
+                "everywhere (or in each band), and no range can be told from that: give samples of what the model "
                 "will see"
             )
         if self._alike and self._count:
@@ -51,6 +52,23 @@ class Variety:
                 EdgesparkWarning,
                 stacklevel=2,
             )
+
+
+def _flat(array: Array) -> bool:
+    """Tell whether an array is one value or, along one of three axes or more, a value each.
+
+    Bands are scaled one by one, so that an image of one value may become one of a value each. What
+    has two axes, as a text or a track, may well vary along one alone.
+    """
+    places = array.squeeze()
+    axes = range(places.ndim) if places.ndim >= LIKE_IMAGES else (None,)
+    return any(_same(places, axis) for axis in axes)
+
+
+def _same(array: Array, kept: int | None) -> bool:
+    """Tell whether nothing varies but along the axis that is kept."""
+    first = tuple(slice(None if axis == kept else 1) for axis in range(array.ndim))
+    return bool((array == array[first]).all())
 
 
 def _digest(arrays: Mapping[str, Array]) -> bytes:
