@@ -18,8 +18,8 @@ from edgespark.runtime.bundle import Bundle
 
 MOST = 0.01
 """Of a standard deviation at the end of the chain, that a layer may add: of allspark-tiny's 262
-layers the median adds 0.0005, and 6 more than this; with those in INT8 point clouds lost 3.5 points
-on samples held out, where the 128 of the search had shown none of it."""
+layers the median adds 0.0005, and half a dozen more than this; with those in INT8 point clouds lost
+3.5 points on samples held out, where the 128 of the search had shown none of it."""
 TRIED = "left out of this try"
 
 
