@@ -152,7 +152,7 @@ def test_a_command_of_the_readme_succeeds(
     line: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
-    arguments = shlex.split(line)[1:]
+    arguments = shlex.split(line, comments=True)[1:]
     more = [each for option in FEWER.keys() & set(arguments) for each in FEWER[option]]
     assert main([*arguments, *more]) == 0, capsys.readouterr().err
     assert capsys.readouterr().out

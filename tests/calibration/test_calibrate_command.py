@@ -15,6 +15,7 @@ from edgespark.calibration.sets import CalibrationSet, Rows, write_set
 from edgespark.engines.calibrate import main
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import (
+    BundleError,
     EdgesparkError,
     InputError,
     MissingInput,
@@ -22,7 +23,7 @@ from edgespark.runtime.errors import (
     UsageError,
 )
 from tests.calibration.made_sets import save
-from tests.calibration.small_chain import image, small
+from tests.calibration.small_chain import graph, image, small
 
 PARTS = {"bridge", "decoder", "depth", "encoder_rgb", "encoder_sar", "head_rgb"}
 
@@ -74,6 +75,22 @@ def test_every_part_gets_its_ranges_beside_an_unchanged_bundle(
     assert {line.split()[0] for line in lines[2:]} == PARTS
     assert "bridge" in lines[2]
     assert lines[2].split()[1:3] == ["1", "6"]
+
+
+def test_a_bundle_never_changes_by_ranges_beside_its_files(bundle: Bundle, samples: Path) -> None:
+    given = [str(bundle.root), "--calibration", str(samples), "--out"]
+    with pytest.raises(OutputError, match="is inside the bundle, which never changes"):
+        main([*given, str(bundle.root / "ranges")])
+    with pytest.raises(UsageError, match="--out is empty"):
+        main([*given, ""])
+    assert bundle.problems() == []
+
+
+def test_what_is_no_graph_is_a_broken_bundle(tmp_path: Path, samples: Path) -> None:
+    for content in (b"", b"no graph", graph("bridge")[:-3]):
+        broken = small(tmp_path / f"broken {len(content)}", {"bridge": content})
+        with pytest.raises(BundleError, match="bridge.*no ONNX graph"):
+            main([str(broken.root), "--calibration", str(samples)])
 
 
 @pytest.mark.parametrize("method", METHODS)

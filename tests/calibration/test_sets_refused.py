@@ -223,6 +223,18 @@ def test_rows_without_inputs_are_refused(root: Path) -> None:
         write_set(root, {"x": Rows(folder="x")})
 
 
+@pytest.mark.parametrize("dtype", ["<U4", ">U4"])
+def test_text_of_what_is_no_letter_is_refused(root: Path, dtype: str) -> None:
+    made(root)
+    count = len(np.load(root / "code" / "input.npy"))
+    path = root / "code" / "question.npy"
+    np.save(path, np.array(["what"] * count, dtype))
+    path.write_bytes(path.read_bytes()[:-4] + b"\xff" * 4)
+    samples = write_set(root, {"code": Rows(folder="code")}, replace=True).samples("code")
+    with pytest.raises(InputError, match=r"question\.npy: holds text with what is no letter"):
+        list(samples)
+
+
 def test_a_target_that_is_not_finite_is_named_with_its_row(root: Path) -> None:
     save(root / "x", input=np.ones(2), target=np.array([1, np.inf]))
     rows = write_set(root, {"x": Rows(folder="x")}).samples("x")

@@ -117,6 +117,12 @@ def nothing_seen() -> tuple[onnx.ModelProto, PartCalibration]:
     return model, calibration(model, zeros)
 
 
+def stretched(by: float) -> tuple[onnx.ModelProto, PartCalibration]:
+    text = "g (float[n, 8, 32] x) => (float[n, 8, 4] y) { v = MatMul(x, w)  y = Add(v, b) }"
+    model = graph(text, {"w": normal(32, 4), "b": normal(4)})
+    return model, calibration(model, [{"x": each["x"] * np.float32(by)} for each in FED[:2]])
+
+
 def broken() -> tuple[onnx.ModelProto, PartCalibration]:
     text = "g (float[n, 8, 32] x) => (float[n, 8, 4] y) { y = MatMul(x, w) }"
     weight = normal(32, 4)
@@ -146,6 +152,14 @@ def test_a_layer_that_cannot_be_int8_stays_and_says_why(
     made, report = quantised(model, there, Int8())
     assert made == model
     assert reason in report.kept()["y"]
+
+
+@pytest.mark.parametrize("by", [1e-44, 1e-39, 1e30])
+def test_a_layer_whose_range_float32_has_no_step_for_stays(by: float) -> None:
+    model, there = stretched(by)
+    made, report = quantised(model, there, Int8())
+    assert made == model
+    assert "beyond the 1e-30 to 1e+15 that int8 takes" in report.kept()["v"]
 
 
 def test_a_layer_stays_where_it_is_asked_to(seen: PartCalibration) -> None:

@@ -108,6 +108,15 @@ def test_bytes_that_are_no_graph_are_a_broken_bundle(content: bytes) -> None:
         backend("onnxruntime").open_session(program(content))
 
 
+def test_a_name_that_is_no_text_is_a_broken_bundle_and_nothing_is_printed(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    content = graph().replace(b"past", b"p\xc9st", 1)
+    with pytest.raises(BundleError, match=r"graphs/sums\.onnx: no ONNX graph"):
+        backend("onnxruntime").open_session(program(content))
+    assert capfd.readouterr().out == ""
+
+
 def test_an_operator_that_this_onnxruntime_lacks_is_a_device_error() -> None:
     node = onnx.helper.make_node("Levitate", ["x"], ["y"], domain="of.nowhere")
     real = onnx.TensorProto.FLOAT

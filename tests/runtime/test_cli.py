@@ -4,6 +4,7 @@ import io
 import re
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +116,24 @@ def test_each_error_has_its_exit_code(
     command(raising(error))
     assert main(["verify"]) == code
     assert capsys.readouterr().err.startswith("edgespark: ")
+
+
+def test_an_interrupt_that_a_finaliser_swallows_comes_again(
+    command: Callable[[Callable[[list[str]], int]], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Finalised:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    def swallow(_: list[str]) -> int:
+        made = Finalised()
+        del made
+        time.sleep(20)
+        return 0
+
+    command(swallow)
+    assert main(["verify"]) == 130
+    assert capsys.readouterr().err == "edgespark: interrupted\n"
 
 
 def test_a_fault_of_ours_keeps_its_traceback(

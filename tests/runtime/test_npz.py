@@ -13,9 +13,9 @@ from edgespark.runtime.npz import arrays_from_npz
 from tests.runtime.on_disk import npz as packed
 
 
-def header(shape: tuple[int, ...]) -> bytes:
+def header(shape: tuple[int, ...], descr: str = "<f4") -> bytes:
     stream = io.BytesIO()
-    fields = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    fields = {"descr": descr, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(stream, fields)
     return stream.getvalue()
 
@@ -54,6 +54,7 @@ BROKEN: dict[str, Callable[[], bytes]] = {
     "a header that never ends": lambda: zipped(b"\x93NUMPY\x01\x00\x10\x00" + b"((".ljust(16)),
     "more than an address can count": lambda: zipped(header((1 << 62,))),
     "more than there is": lambda: zipped(header((1 << 45,))),
+    "text of no letters": lambda: zipped(header((1,), "<U2") + b"\xff" * 8),
     "less than promised": lambda: zipped(header((9,)) + bytes(8)),
     "a password": lambda: patched(zipped(npy()), 6, 8, 1),
     "an unknown method": lambda: patched(zipped(npy()), 8, 10, 99),

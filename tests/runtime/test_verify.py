@@ -98,6 +98,36 @@ def test_an_error_that_is_not_finite_is_null_in_json(
     assert [p["error"] for p in document(capsys)["parts"] if p["name"] == "bridge"] == [None]
 
 
+def test_what_overflows_is_shown_in_place_of_scores(
+    folder: Path, stand_in: StandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    honest = stand_in.functions["bridge"]
+    stand_in.functions["bridge"] = lambda given: {"tokens": honest(given)["tokens"] * np.inf}
+    made = tmp_path / "made.md"
+    assert main(["verify", str(folder), "--json", "--scores", "--markdown", str(made)]) == 5
+    out, err = capsys.readouterr()
+    assert "scores" not in json.loads(out)
+    assert "no scores were measured, as some graphs failed on their references: bridge fp32" in err
+    assert "| bridge | fp32 | inf |" in made.read_text()
+
+
+def test_an_overflow_on_held_out_data_names_the_variant_and_the_sample(
+    folder: Path, stand_in: StandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    honest = stand_in.functions["bridge"]
+    probes = arrays(Bundle.open(folder), Bundle.open(folder).manifest.part("bridge").reference)
+    known = [each for name, each in probes.items() if name.endswith(".in.media")]
+
+    def overflows(given: Mapping[str, Array]) -> dict[str, Array]:
+        seen = any(np.array_equal(given["media"], each) for each in known)
+        return {"tokens": honest(given)["tokens"] * (1 if seen else np.inf)}
+
+    stand_in.functions["bridge"] = overflows
+    assert main(["verify", str(folder), "--scores"]) == 4
+    told = capsys.readouterr().err
+    assert "fp32, held-out sample 0 of rgb: bridge gave tokens that are not finite" in told
+
+
 def test_sessions_are_closed_when_their_part_is_done(folder: Path, stand_in: StandIn) -> None:
     list(rows(Bundle.open(folder), CPU))
     assert all(session.closed for session in stand_in.sessions.values())

@@ -23,6 +23,7 @@ from edgespark.calibration.watch import Prepare, Watched, watched
 from edgespark.runtime.backends import Program, Session
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import route_named
+from edgespark.runtime.errors import BundleError, InputError
 from edgespark.runtime.manifest import Part, Route
 from edgespark.runtime.options import Options
 from edgespark.runtime.progress import track
@@ -121,8 +122,17 @@ class _Sight:
         if role == "embedder":
             return open_part(name, program)
         prepare = None if role == "decoder" else self._prepare
-        changed, plan = watched(name, program, prepare)
-        self.seen[name] = Watched(name, open_part(name, changed), program, plan)
+        try:
+            changed, plan = watched(name, program, prepare)
+            session = open_part(name, changed)
+        except InputError:
+            raise
+        except UnicodeDecodeError as error:
+            raise BundleError(program.where, ["no ONNX graph: a name in it is no UTF-8"]) from error
+        except Exception:  # passes take sound graphs: this one tells itself what is wrong with it
+            open_part(name, program).close()
+            raise
+        self.seen[name] = Watched(name, session, program, plan)
         return self.seen[name]
 
 

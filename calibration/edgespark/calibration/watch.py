@@ -9,7 +9,8 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from edgespark.calibration.statistics import Observer, Statistics
 from edgespark.runtime.backends import Array, Program, Session
-from edgespark.runtime.errors import InputError
+from edgespark.runtime.backends.external import locations
+from edgespark.runtime.errors import BundleError, InputError
 
 Prepare = Callable[[ModelProto], ModelProto]
 """Brings a graph into the form that is quantised; the same function in other nodes."""
@@ -135,6 +136,8 @@ def _prepared(
 ) -> tuple[ModelProto, Program]:
     """Prepare a graph with all of its weights in it."""
     if program.folder is not None:
+        if strange := sorted(locations(program.graph) - set(program.data)):
+            raise BundleError(program.where, [f"the graph reads {strange[0]!r}, which it must not"])
         size = sum((program.folder / name).stat().st_size for name in program.data)
         if size + len(program.graph) >= MOST:
             raise InputError(

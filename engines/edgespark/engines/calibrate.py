@@ -3,6 +3,7 @@
 A bundle itself never changes: without --out they lie in its folder derived/calibration.
 """
 
+import os
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -61,7 +62,7 @@ def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     _check(given)
     bundle = Bundle.open(given.bundle)
-    folder = _inside(bundle) if given.out is None else Path(given.out)
+    folder = _inside(bundle) if given.out is None else _outside(bundle, given.out)
     check_folder(folder)  # before anyone waits
     samples = CalibrationSet.open(
         given.calibration, lambda files: track(files, "hash", len(files), asked=given.progress)
@@ -122,6 +123,16 @@ def _inside(bundle: Bundle) -> Path:
     if not folder.resolve().is_relative_to(bundle.root):
         raise OutputError(f"{folder}: leads out of the bundle; give a folder with --out")
     return folder
+
+
+def _outside(bundle: Bundle, out: str) -> Path:
+    """Return the folder that was asked for, which must not add to what the bundle's manifest names."""
+    if not out:  # pathlib takes it for the current folder
+        raise UsageError("--out is empty; expected a folder")
+    place = Path(os.path.realpath(out))
+    if place.is_relative_to(bundle.root) and not place.is_relative_to(bundle.root / DERIVED):
+        raise OutputError(f"{out}: is inside the bundle, which never changes; leave --out away")
+    return Path(out)
 
 
 def _row(made: PartCalibration, method: Method, stages: Mapping[str, float]) -> Row:

@@ -20,6 +20,9 @@ from edgespark.engines.passes.wiring import Wiring, wiring
 from edgespark.engines.passes.work import Work, multiply_adds, works
 from edgespark.runtime.errors import InputError
 
+LEAST, MOST = 1e-30, 1e15
+"""Peaks that int8 takes: of smaller ones steps would be zero, of greater ones squares infinite."""
+
 __all__ = ["Int8", "Ready", "quantised", "ready"]
 
 
@@ -153,16 +156,24 @@ def _misfits(
 
 def _reason(work: Work, seen: Wiring, calibration: PartCalibration, how: Int8) -> str:
     """Tell why a layer stays float32; "" where it need not."""
-    zero = [name for name in work.tensors if not calibration.tensors[name].peak]
+    beyond = [name for name in work.tensors if not _spans(calibration.tensors[name].peak)]
     if work.kind == "other":
         return "not a product with a constant float32 matrix or kernel, nor of two tensors"
     if {"scores": not how.scores, "mixes": not how.mixes}.get(work.kind, False):
         return f"{work.kind} of attention were not asked for in int8"
-    if zero:
-        return f"its input {zero[0]} was zero on all samples"
+    if beyond:
+        peak = calibration.tensors[beyond[0]].peak
+        beside = f", beyond the {LEAST:g} to {MOST:g} that int8 takes" if peak else ""
+        told = f"{peak:.3g} at most" if peak else "zero"
+        return f"its input {beyond[0]} was {told} on all samples{beside}"
     if work.weight and not np.isfinite(seen.array(work.weight)).all():
         return "its weight holds NaN or infinity"
     return ""
+
+
+def _spans(peak: float) -> bool:
+    """Tell whether a tensor of that peak has a step in float32, and sums of squares."""
+    return LEAST <= peak <= MOST
 
 
 def _peaks(
@@ -188,6 +199,6 @@ def _results(
             continue
         if reader is not None and reader.op_type == "Relu" and reader.output[0] in peaks:
             found[work.name] = peaks[reader.output[0]]
-        elif calibration.peaks.get(work.name, 0.0) > 0:
+        elif _spans(calibration.peaks.get(work.name, 0.0)):
             found[work.name] = calibration.peaks[work.name]
     return found

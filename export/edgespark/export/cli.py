@@ -133,6 +133,11 @@ def _check(options: Namespace, precisions: tuple[Precision, ...]) -> None:
             )
     elif options.weights_only:
         raise UsageError("--weights-only needs no --calibration: give one of both")
+    if options.ranges is not None and not options.ranges.is_dir():
+        raise UsageError(
+            f"--ranges {options.ranges}: there is no such folder; expected one that "
+            "`edgespark calibrate` wrote"
+        )
     if options.samples is not None:
         check_count("--samples", options.samples, inf)
     if options.budget is not None:

@@ -135,7 +135,7 @@ def _parts(bundle: Bundle) -> Iterator[tuple[str, ...]]:
 def _row(each: Measurement, wide: float | None) -> tuple[str, ...]:
     share = "" if each.share is None else f"{100 * each.share:.1f} %"
     slow = wide is not None and is_slower(each.ms, wide)
-    pace = "" if not wide else f"{each.ms / wide:.2f} times{' SLOWER' if slow else ''}"
+    pace = "" if not wide else f"{each.ms / wide:.2f} times{', slower' if slow else ''}"
     return (
         each.part,
         each.precision,
@@ -151,12 +151,18 @@ def _chain(found: Sequence[Cost]) -> Iterator[tuple[str, ...]]:
     for scores in zip(*(each.scores for each in found), strict=True):
         first = scores[0]
         metric = first.metric if first.against == "truth" else f"{first.metric} with fp32"
-        unit = "points" if first.higher_is_better else "%"
         yield (
             first.modality,
             first.task,
             metric,
             f"{first.n}",
             f"{first.reference:.4f}",
-            *(f"{each.value:.4f} ({0.0 - each.drop:+.2f} {unit})" for each in scores),
+            *map(_told, scores),
         )
+
+
+def _told(score: TaskScore) -> str:
+    """Write a score, and how it moved: points of an accuracy, per cent of an error."""
+    moved = 0.0 - score.drop if score.higher_is_better else score.drop
+    unit = "points" if score.higher_is_better else "%"
+    return f"{score.value:.4f} ({moved:+.2f} {unit})"

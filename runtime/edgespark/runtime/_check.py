@@ -183,6 +183,11 @@ def _layers(at: str, measured: Measurement) -> Iterator[str]:
         if not all(layers):
             yield f"{at}.{name}: a layer needs the name of the tensor that it gives"
     yield from (
+        f"{at}.added: {layer!r} adds {error}, and no error is below 0"
+        for layer, error in measured.added.items()
+        if error < 0
+    )
+    yield from (
         f"{at}.kept: {layer!r} needs a reason"
         for layer, reason in measured.kept.items()
         if not reason.strip()

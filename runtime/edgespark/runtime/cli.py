@@ -3,8 +3,11 @@
 import io
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from _thread import interrupt_main
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from threading import Timer
 
 from edgespark.runtime.commandline import show, tell
 from edgespark.runtime.errors import (
@@ -37,6 +40,7 @@ SUMMARY = """usage: edgespark COMMAND …
 edgespark COMMAND --help says more; export-engines makes bundles."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
+SOON = 0.02  # seconds
 EXPORT_NEEDS = ("edgespark.export", "torch", "onnx", "onnxscript", "safetensors")
 
 
@@ -85,7 +89,7 @@ def _guarded(run: Callable[[], int]) -> int:
     """Return the exit code of `run`; an error on purpose becomes a line on stderr."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that lacks a character
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _every_interrupt():
         warnings.showwarning = _show_warning
         warnings.simplefilter("always", EdgesparkWarning)
         try:
@@ -101,6 +105,26 @@ def _guarded(run: Callable[[], int]) -> int:
         except MemoryError as error:
             tell(f"error: the memory does not suffice: {error}")
             return DeviceError.exit_code
+
+
+@contextmanager
+def _every_interrupt() -> Iterator[None]:
+    """Let no interrupt be lost: Python drops one that comes while a finaliser runs, as torch's."""
+    before = sys.unraisablehook
+
+    def hook(dropped: "sys.UnraisableHookArgs") -> None:
+        if dropped.exc_type is not KeyboardInterrupt:
+            before(dropped)
+            return
+        again = Timer(SOON, interrupt_main)  # at once, it would come in here and be lost again
+        again.daemon = True
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from edgespark.runtime.errors import InputError
+from edgespark.runtime.letters import has_letters
 from edgespark.runtime.paths import checked_file
 
 Index: TypeAlias = int | slice | list[int] | None
@@ -120,7 +121,10 @@ class NpyFile:
         data = file.read(size)
         if len(data) < size:
             raise InputError(f"{self.path}: ends early: it was cut off while it was read")
-        return np.frombuffer(data, self.dtype)
+        found = np.frombuffer(data, self.dtype)
+        if not has_letters(found):
+            raise InputError(f"{self.path}: holds text with what is no letter of Unicode")
+        return found
 
 
 def _span(index: int | slice | list[int] | None, length: int) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import BundleError
+from edgespark.runtime.letters import has_letters
 
 BROKEN = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
@@ -47,4 +48,6 @@ def _check_size(content: bytes) -> None:
 def _array(value: object) -> Array:
     if not isinstance(value, np.ndarray):  # an entry that is no .npy file comes as its bytes
         raise TypeError("an entry is no .npy file")
+    if not has_letters(value):
+        raise ValueError("text in it holds what is no letter of Unicode")
     return value

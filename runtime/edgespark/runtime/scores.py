@@ -8,6 +8,7 @@ from typing import TypeAlias
 from edgespark.runtime.backends import backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.device import check_packages, device_named
+from edgespark.runtime.errors import DeviceError
 from edgespark.runtime.held_out import held_out
 from edgespark.runtime.manifest import Manifest, Score, Variant
 from edgespark.runtime.metrics import forecast_tasks
@@ -65,7 +66,8 @@ def judged(bundle: Bundle, track: Track, run: Run) -> Judged:
     `forecast_fde` by another, as FDE. Task `answer`: the share whose generated text is the sample's
     answer, both stripped. A precision that the device widens is emulated. `track` is given the
     indices and a title, and gives the indices back for a block while it shows how far they are.
-    Raises BundleError for samples that no call could take.
+    Raises BundleError for samples that no call could take, DeviceError that names the sample where
+    a variant's arithmetic overflows on it.
     """
     heads = {route.modality: route.head for route in bundle.manifest.routes}
     sets = {
@@ -80,7 +82,7 @@ def judged(bundle: Bundle, track: Track, run: Run) -> Judged:
     found: dict[str, dict[str, list[Outcome]]] = {modality: {} for modality in sets}
     for held, variant in _turns(bundle, sets.values(), sparks):
         with track(range(held.count), f"{held.modality} {variant}") as indices:
-            made = [outcome(sparks[variant], held, i) for i in indices]
+            made = [_outcome(sparks[variant], held, i, variant) for i in indices]
         found[held.modality][variant] = made
     reference = reference_of(bundle.manifest)
     return Judged(
@@ -88,6 +90,14 @@ def judged(bundle: Bundle, track: Track, run: Run) -> Judged:
         scores=tuple(s for name, held in sets.items() for s in _scores(held, found[name])),
         agreement=tuple(each for name in sets for each in _agreement(name, found[name], reference)),
     )
+
+
+def _outcome(spark: Spark, held: Held, index: int, variant: str) -> Outcome:
+    try:
+        return outcome(spark, held, index)
+    except DeviceError as error:
+        where = f"{variant}, held-out sample {index} of {held.modality}"
+        raise DeviceError(f"{where}: {error}") from error
 
 
 def _spark(bundle: Bundle, variant: Variant, run: Run) -> Spark:

@@ -14,8 +14,8 @@ from edgespark.engines.passes.wiring import Wiring, copied, exchange, wiring
 __all__ = ["equalise"]
 
 Floats = NDArray[np.float32]
-LEAST = 2.0
-"""Powers of two that are worth a change: what trained networks differ by without harm is less."""
+LEAST = 8.0
+"""Powers of two that are worth a change: trained networks differ by less, which does no harm."""
 FARTHEST = 14.0  # a factor lies between 2^-14 and 2^14
 
 
@@ -24,7 +24,7 @@ def equalise(model: onnx.ModelProto) -> onnx.ModelProto:
 
     Needs: a float32 graph. Gives: the same function; tensors between a Conv and the only Convs that
     read it, perhaps through a Relu, are divided in those channels whose weights before and after
-    are 4 times apart or more. Doing it twice changes nothing more.
+    are 256 times apart or more. Doing it twice changes nothing more.
     """
     made = copied(model)
     names = {node.input[0]: None for node in made.graph.node if node.op_type == "Conv"}

@@ -50,9 +50,14 @@ def open_session(program: Program) -> "OnnxSession":
     _check_files(program)
     try:
         with emptied() if program.data else nullcontext():
-            session = onnxruntime.InferenceSession(program.graph, _options(program), PROVIDERS)
+            session = onnxruntime.InferenceSession(
+                *(program.graph, _options(program), PROVIDERS),
+                enable_fallback=0,  # which tries the same again, and prints that on stdout
+            )
     except BROKEN as error:
         raise BundleError(program.where, [f"no ONNX graph: {_first_line(error)}"]) from error
+    except UnicodeDecodeError as error:  # of a message that quotes the graph
+        raise BundleError(program.where, ["no ONNX graph: a name in it is no UTF-8"]) from error
     except REFUSED as error:
         version = onnxruntime.__version__
         raise DeviceError(

@@ -5,9 +5,10 @@ with the part's fp32 graph, layer by layer. Files that exist are kept, unless --
 """
 
 import argparse
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import TypeAlias
 
@@ -100,7 +101,7 @@ def _paths(given: argparse.Namespace) -> Mapping[str, str]:
 def _destinations(given: argparse.Namespace, bundle: Bundle) -> dict[str, Destination]:
     """Return the file of each option that was given, after judging all of them."""
     paths = {name: Path(path) for name, path in _paths(given).items()}
-    if len({path.resolve() for path in paths.values()}) < len(paths):
+    if len({os.path.realpath(path) for path in paths.values()}) < len(paths):
         raise UsageError("--markdown and --picture name one file: give each its own")
     if "picture" in paths and not claimed(bundle):
         raise UsageError(
@@ -119,14 +120,25 @@ def _verified(bundle: Bundle, device: Device, given: argparse.Namespace) -> Veri
     ) as shown:
         done = tuple(shown)
     wanted = given.scores or bool(_paths(given))
+    scored = given.scores and not _tell_broken(done)
     return Verified(
         name=bundle.manifest.name,
         device=device.name,
         rows=done,
         layers=_layers(bundle, device, given) if wanted else None,
-        judged=_judged(bundle, given) if given.scores else None,
+        judged=_judged(bundle, given) if scored else None,
         before={key(score): score for score in bundle.manifest.evidence.scores},
     )
+
+
+def _tell_broken(done: Iterable[Row]) -> bool:
+    """Tell of graphs that gave what is not finite, with which no chain can go on."""
+    broken = [f"{row.name} {row.precision}" for row in done if not isfinite(row.error)]
+    if broken:
+        tell(
+            f"no scores were measured, as some graphs failed on their references: {listed(broken)}"
+        )
+    return bool(broken)
 
 
 def _layers(bundle: Bundle, device: Device, given: argparse.Namespace) -> tuple[Layers, ...]:

@@ -19,6 +19,15 @@ class Destination:
 
         `bundle` is a folder whose files no one may add to.
         """
+        try:
+            self._judge(bundle)
+        except OutputError:
+            raise
+        except (OSError, RuntimeError) as error:  # a name too long; a loop of links
+            reason = getattr(error, "strerror", None) or error
+            raise OutputError(f"{str(self.path)!r} cannot be written: {reason}") from error
+
+    def _judge(self, bundle: Path) -> None:
         where = str(self.path)
         if not self.path.name or self.path.is_dir():
             raise OutputError(f"{where!r} is a folder; expected the name of a file in one")
