@@ -174,7 +174,7 @@ def test_samples_of_one_value_are_refused(bundle: Bundle) -> None:
 def test_samples_of_one_value_in_each_band_are_refused_as_well(bundle: Bundle) -> None:
     bands = np.arange(3, dtype=np.float32)[:, None, None]
     flat = [np.broadcast_to(bands + each, (3, 4, 4)) for each in (0, 1)]
-    with pytest.raises(InputError, match="the same value everywhere .or in each band."):
+    with pytest.raises(InputError, match=r"the same value everywhere .or in each band."):
         gather.gather(bundle, rgb(*flat))
     rows = np.broadcast_to(np.arange(16, dtype=np.float32).reshape(4, 4), (3, 4, 4))
     assert "encoder_rgb" in gather.gather(bundle, rgb(rows, rows + 1))

@@ -264,7 +264,7 @@ def test_arrays_of_another_size_than_the_document_says_are_not_read(folder: Path
     told["arrays"]["bytes"] = 1 << 62
     told["sha256"] = _seal.digest(told)
     path.write_text(json.dumps(told))
-    with pytest.raises(InputError, match="was changed or damaged: it has .* bytes, its JSON says"):
+    with pytest.raises(InputError, match=r"was changed or damaged: it has .* bytes, its JSON says"):
         load(folder, "rgb_encoder", ORIGIN, NAMES)
 
 

@@ -245,7 +245,7 @@ def test_a_folder_that_went_away_meanwhile_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["e" * 300, "loop"])
 def test_a_name_that_no_file_can_have_is_told(name: str, tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    with pytest.raises(OutputError, match="cannot be written|no regular file"):
+    with pytest.raises(OutputError, match=r"cannot be written|no regular file"):
         Destination(path=tmp_path / name / "e.md", replace=True).check(tmp_path / "bundle")
-    with pytest.raises(OutputError, match="cannot be written|no regular file"):
+    with pytest.raises(OutputError, match=r"cannot be written|no regular file"):
         Destination(path=tmp_path / name, replace=True).check(tmp_path / "bundle")

@@ -41,8 +41,8 @@ class Variety:
         if self._count and self._constant:
             raise InputError(
                 f"{self.modality}: each of its {self._count} samples has the same value "
-                "everywhere (or in each band), and no range can be told from that: give samples of what the model "
-                "will see"
+                "everywhere (or in each band), and no range can be told from that: give samples of "
+                "what the model will see"
             )
         if self._alike and self._count:
             what = "one sample" if self._count == 1 else f"{self._count} copies of one sample"

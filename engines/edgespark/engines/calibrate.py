@@ -126,7 +126,7 @@ def _inside(bundle: Bundle) -> Path:
 
 
 def _outside(bundle: Bundle, out: str) -> Path:
-    """Return the folder that was asked for, which must not add to what the bundle's manifest names."""
+    """Return the folder that was asked for, which must not be among the bundle's own files."""
     if not out:  # pathlib takes it for the current folder
         raise UsageError("--out is empty; expected a folder")
     place = Path(os.path.realpath(out))
