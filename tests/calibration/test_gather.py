@@ -284,4 +284,6 @@ def test_ten_times_the_samples_take_the_same_memory(
     monkeypatch.setattr(gather, "TOKENS", 1)
     monkeypatch.setattr(reservoir, "ROWS", 16)  # full after the first few samples
     gather.gather(bundle, Endless(2))  # what is imported and kept once
-    assert peak(bundle, 160) == pytest.approx(peak(bundle, 16), rel=0.1)
+    # the least of three: what other tests left to be collected may come into one of them
+    few, many = (min(peak(bundle, count) for _ in range(3)) for count in (16, 160))
+    assert many == pytest.approx(few, rel=0.1)
