@@ -9,7 +9,7 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
@@ -19,6 +19,7 @@ from edgespark.calibration.outcomes import Asked, Outcome, Tap, apart, outcome
 from edgespark.calibration.sets import CalibrationSet, Rows, write_set
 from edgespark.calibration.task_scores import POINTS, Trial, Truth, task_scores
 from edgespark.engines.int8 import Int8
+from edgespark.export.costs import swap
 from edgespark.export.exporter import export
 from edgespark.export.models.tiny import TINY
 from edgespark.export.plan import Plan
@@ -28,7 +29,7 @@ from edgespark.export.recipes.allspark import samples
 from edgespark.export.worlds.dataset import make
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import CheckError, EdgesparkError
-from edgespark.runtime.manifest import Graph, Precision, Route
+from edgespark.runtime.manifest import Precision, Route
 from edgespark.runtime.progress import track
 from edgespark.runtime.stats import Record
 
@@ -255,19 +256,9 @@ def _swaps(contender: Contender, base: Bundle, route: Route) -> dict[str, Swap]:
         for graph in part.graphs
     }
     return {
-        name: _swap(bundle, graphs[name, variant.precisions[name]])
+        name: swap(bundle, graphs[name, variant.precisions[name]])
         for name in passed(base.manifest, route)
     }
-
-
-def _swap(bundle: Bundle, graph: Graph) -> Swap:
-    return Swap(
-        graph=bundle.read(graph.file),
-        folder=(bundle.root / graph.file.path).parent if graph.data else None,
-        data=tuple(PurePosixPath(bundle.verified(file)).name for file in graph.data),
-        states=graph.states or None,
-        exact=graph.precision == "fp16",
-    )
 
 
 def document(found: Sequence[Judged]) -> dict[str, object]:

@@ -56,7 +56,6 @@ class Ready:
     layers: tuple[Layer, ...]
     statistics: Mapping[str, Statistics]
     peaks: Mapping[str, float]
-    notes: Mapping[str, str]
     how: Int8
 
     def graph(self, keep: Mapping[str, str]) -> tuple[onnx.ModelProto, Report]:
@@ -69,7 +68,7 @@ class Ready:
         model = self.model
         if self.how.correct:
             model = correct_bias(model, self.statistics, narrow, self.peaks)
-        return quantize(model, narrow, self.peaks), Report(layers=told, notes=self.notes)
+        return quantize(model, narrow, self.peaks), Report(layers=told)
 
 
 def quantised(
@@ -94,11 +93,10 @@ def ready(model_fp32: onnx.ModelProto, calibration: PartCalibration, how: Int8) 
     reasons = {work.name: _reason(work, seen, calibration, how) for work in everything}
     quantisable = [work for work in everything if not reasons[work.name]]
     layers = {work.name for work in quantisable}
-    statistics, notes = calibration.tensors, dict[str, str]()
+    statistics = calibration.tensors
     if how.smooth:
         smoothing = Smoothing(method=how.method)
-        model, statistics, strengths = smooth(model, statistics, layers, smoothing)
-        notes = {name: f"smoothed with strength {each}" for name, each in strengths.items()}
+        model, statistics, _ = smooth(model, statistics, layers, smoothing)
     peaks = _peaks(quantisable, statistics, how)
     if how.results:
         peaks |= _results(quantisable, seen, peaks, calibration)
@@ -107,7 +105,6 @@ def ready(model_fp32: onnx.ModelProto, calibration: PartCalibration, how: Int8) 
         layers=tuple(_layer(work, sizes, reasons[work.name]) for work in everything),
         statistics=statistics,
         peaks=peaks,
-        notes=notes,
         how=how,
     )
 

@@ -1,7 +1,7 @@
 """The layers of a graph: each MatMul, Gemm and Conv, by the tensor that it gives."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from edgespark.runtime.manifest import Precision
 
@@ -25,7 +25,6 @@ class Report:
     """What a change of precision did to the layers of a graph."""
 
     layers: tuple[Layer, ...] = ()
-    notes: Mapping[str, str] = field(default_factory=dict)
 
     def share(self, precision: Precision) -> float:
         """Return which part of the work, 0…1, is done in that precision (1 for a graph of none)."""

@@ -54,12 +54,13 @@ def _swaps(bundle: Bundle, variant: Variant) -> dict[str, Swap]:
         for graph in part.graphs
     }
     return {
-        name: _swap(bundle, graphs[name, precision])
+        name: swap(bundle, graphs[name, precision])
         for name, precision in variant.precisions.items()
     }
 
 
-def _swap(bundle: Bundle, graph: Graph) -> Swap:
+def swap(bundle: Bundle, graph: Graph) -> Swap:
+    """Return what puts a bundle's own graph in the place of a reference; float16 is emulated."""
     return Swap(
         graph=bundle.read(graph.file),
         folder=(bundle.root / graph.file.path).parent if graph.data else None,
