@@ -37,7 +37,7 @@ class Plan:
 def check_budget(budget: float, precisions: Sequence[Precision]) -> None:
     """Refuse a budget that is no number of points, or that nothing can spend: UsageError."""
     if not isfinite(budget) or not 0 <= budget <= MOST:
-        raise UsageError(f"a budget of {budget} points cannot be; give 0 to {MOST:g}")
+        raise UsageError(f"a budget of {budget:g} points cannot be; give 0 to {MOST:g}")
     if "int8" not in precisions:
         raise UsageError("a budget is spent by int8: name it among the precisions")
 
