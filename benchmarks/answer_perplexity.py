@@ -4,8 +4,9 @@
 
 Of every modality's first samples: the question is put as `generate` puts it, and the right answer's
 tokens are fed one by one; counted is -log p of each of them and of the end. exp of the mean is the
-perplexity: it tells what a precision costs where the answers stay the same. It runs on the CPU,
-through the runtime; nothing is timed. The last line is one JSON document.
+perplexity: it tells what a precision costs where the answers stay the same, beside that of fp32
+where the bundle has it. It runs on the CPU, through the runtime; nothing is timed. The last line is
+one JSON document.
 """
 
 import argparse
@@ -16,23 +17,25 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edgespark.runtime import Spark, load
+from edgespark.runtime import load
 from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.decoder import PREFILL
 from edgespark.runtime.held_out import held_out
+from edgespark.runtime.model import Model
 from edgespark.runtime.progress import track
-from edgespark.runtime.prompt import question
+from edgespark.runtime.prompt import Piece, question
 from edgespark.runtime.stats import Record
 
 
-def surprises(spark: Spark, given: dict[str, object], asked: str, answer: str) -> Iterator[float]:
-    """Give -log p of each token of the answer, and of the end: what `generate` does, forced."""
-    model, record, language = spark._model, Record(), spark.manifest.language  # noqa: SLF001
+def surprises(model: Model, blocks: list[Piece], asked: str, answer: str) -> Iterator[float]:
+    """Give -log p of each token of the answer, and of the end: what `generate` does, forced.
+
+    `blocks` are what stands before the question.
+    """
+    record, language = Record(), model.manifest.language
     ids = [*model._tokenizer.encode(f" {answer}"), language.end[0]]  # noqa: SLF001
-    blocks, feed = model.blocks(given, record), model._fresh(record)  # noqa: SLF001
     rows = model.sequence(blocks, question(language, asked), len(ids), record)
     for token in ids:
-        logits = np.asarray(feed(rows, PREFILL)["logits"][0, 0], np.float64)
+        logits = np.asarray(model.feed(rows, record)["logits"][0, 0], np.float64)
         peak = logits.max()
         yield peak + math.log(np.exp(logits - peak).sum()) - logits[token]
         rows = model.chain.embed([token], record)
@@ -51,7 +54,8 @@ def perplexity(bundle: Bundle, variant: str, samples: int) -> tuple[float, int]:
                     **spark.prepare(**{each.modality: data["input"][i]}),
                 }
                 asked, answer = (str(data[name][i]) for name in ("question", "answer"))
-                found += surprises(spark, given, asked, answer)
+                blocks = spark._model.blocks(given, Record())  # noqa: SLF001
+                found += surprises(spark._model, blocks, asked, answer)  # noqa: SLF001
     return math.exp(np.mean(found)), len(found)
 
 
@@ -69,10 +73,14 @@ def main() -> None:
         "python": platform.python_version(),
         **bundle.manifest.evidence.versions,
     }
+    wide: float | None = None
     for variant in bundle.manifest.variants:
         value, tokens = perplexity(bundle, variant.name, given.samples)
-        print(f"{variant.name:6} {value:.5f}  ({tokens} tokens)")
+        wide = value if variant.name == "fp32" else wide
+        more = "" if wide is None else f", {100 * (value / wide - 1):+.3f} % of fp32"
+        print(f"{variant.name:6} {value:.5f}  ({tokens} tokens{more})")
         report[variant.name] = round(value, 5)
+        report |= {} if wide is None else {f"{variant.name} / fp32": round(value / wide, 6)}
     print(json.dumps(report))
 
 

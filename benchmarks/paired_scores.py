@@ -199,13 +199,14 @@ def _judged(contender: Contender, route: Route, trial: Trial) -> Judged:
     return Judged(
         name=contender.name,
         modality=route.modality,
-        tasks=_tasks(trial),
+        tasks=tasks(trial),
         error=apart(trial.made, trial.wanted),
         agreement={each.task: each.value for each in task_scores(blind)},
     )
 
 
-def _tasks(trial: Trial) -> dict[str, Task]:
+def tasks(trial: Trial) -> dict[str, Task]:
+    """Return each task's scores on both chains, sample by sample."""
     single = [{each.task: each for each in task_scores(one)} for one in _singles(trial)]
     return {
         each.task: Task(

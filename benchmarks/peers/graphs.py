@@ -1,4 +1,4 @@
-"""Make the graphs of the encoder: fp32 by our export, INT8 by our passes, and its CPU lowering.
+"""Make the graphs of the encoder: fp32 by our export, INT8 by our passes, and their CPU lowerings.
 
 python -m benchmarks.peers.graphs FOLDER DEPTH THREADS
 """
@@ -14,16 +14,21 @@ from numpy.typing import NDArray
 from benchmarks.peers.model import pictures, stage
 from edgespark.calibration.ranges import PartCalibration, Provenance
 from edgespark.calibration.watch import Watched, watched
+from edgespark.engines.cpu_parts import lower_part
 from edgespark.engines.int8 import Int8, quantised
-from edgespark.engines.passes.cpu_int8 import cpu_int8
 from edgespark.engines.passes.prepare import prepared
 from edgespark.export.stage import Stage
 from edgespark.export.trace import trace
 from edgespark.runtime.backends import Program
 from edgespark.runtime.backends.onnxruntime import open_session
+from edgespark.runtime.manifest import Precision
 
 CALIBRATION = 8  # pictures
 NONE = "0" * 64  # pictures that are drawn here are no set
+LOWERED: dict[str, tuple[str, Precision]] = {  # file: what it is made of
+    "cpu.onnx": ("portable.onnx", "int8"),
+    "fp32-cpu.onnx": ("fp32.onnx", "fp32"),
+}
 
 
 def calibrated(program: Program, fed: NDArray[np.float32]) -> PartCalibration:
@@ -62,7 +67,10 @@ def main() -> None:
     calibration = calibrated(program_of(made, graph, threads), fed)
     portable, report = quantised(onnx.load_from_string(graph), calibration, Int8())
     onnx.save(portable, folder / "portable.onnx")
-    onnx.save(cpu_int8(portable), folder / "cpu.onnx")
+    for name, (of, precision) in LOWERED.items():
+        for each in (folder / name, folder / f"{name}.data"):
+            each.unlink(missing_ok=True)
+        lower_part(folder / of, "encoder", precision, folder / name)
     print(json.dumps({"int8_share": report.share("int8")}))
 
 

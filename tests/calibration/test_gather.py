@@ -12,7 +12,7 @@ from edgespark.calibration import chain, gather, reservoir
 from edgespark.calibration.gather import How, provenance, unreached
 from edgespark.calibration.ranges import PartCalibration
 from edgespark.calibration.sets import Sample
-from edgespark.runtime.backends import Array, Program, Session
+from edgespark.runtime.backends import Array, Program, Rebound, Session
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import EdgesparkWarning, InputError, UsageError
 from edgespark.runtime.preprocessing import Imagery
@@ -25,7 +25,7 @@ def bundle(tmp_path: Path) -> Bundle:
     return small(tmp_path / "bundle")
 
 
-class Listener:
+class Listener(Rebound):
     """A session that keeps a copy of all that it was given and gave: the oracle of a watch."""
 
     def __init__(self, session: Session) -> None:

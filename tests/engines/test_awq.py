@@ -12,7 +12,8 @@ from onnx import TensorProto, parser
 from edgespark.calibration.statistics import Observer, Statistics
 from edgespark.engines.absent import absent, transpose
 from edgespark.engines.awq import best, groups, scaled
-from edgespark.engines.forms import INT4, INT8
+from edgespark.engines.forms import COLUMNS
+from edgespark.engines.quantise import Grid
 from edgespark.engines.streamed import store
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.manifest import Precision
@@ -168,15 +169,15 @@ def test_one_matrix_at_a_time_is_read(tmp_path: Path) -> None:
     assert asked[-1] == "norm.weight"
 
 
-@pytest.mark.parametrize("form", [INT8, INT4])
-def test_a_channel_that_is_never_used_does_no_harm(form: object) -> None:
+@pytest.mark.parametrize("grid", [COLUMNS, Grid(least=-8, most=7, block=32)])
+def test_a_channel_that_is_never_used_does_no_harm(grid: Grid) -> None:
     rows, matrix = normal(50, 64), normal(64, 8)
     rows[:, 3] = 0
     rows[:, 9] *= 100
-    factors = best(rows, [(matrix, INT8 if form is INT8 else INT4)])
+    factors = best(rows, [(matrix, grid)])
     assert np.isfinite(factors).all()
     assert (factors > 0).all()
-    assert (best(np.zeros((5, 64), np.float32), [(matrix, INT8)]) == 1).all()
+    assert (best(np.zeros((5, 64), np.float32), [(matrix, COLUMNS)]) == 1).all()
 
 
 def test_statistics_that_lack_or_are_of_another_tensor_are_named(tmp_path: Path) -> None:

@@ -17,7 +17,15 @@ from edgespark.export.weights import SHIPPED, checkpoint
 from edgespark.export.worlds.dataset import HELD_OUT, Samples, make
 from edgespark.export.worlds.world import ASKED, SUBJECTS
 from edgespark.runtime import Spark, load
-from edgespark.runtime.errors import MissingInput, OutputError, UnknownModality, UsageError
+from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.derived import CACHE
+from edgespark.runtime.errors import (
+    DeviceError,
+    MissingInput,
+    OutputError,
+    UnknownModality,
+    UsageError,
+)
 
 EACH = 20
 MIXED = (
@@ -72,11 +80,13 @@ def test_bundle_and_pytorch_give_the_same_forecast(
         assert np.abs(told - wanted).max() <= 1e-4 * TINY.tasks[modality].scale
 
 
-def test_some_parts_make_a_smaller_bundle(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_some_parts_make_a_smaller_bundle_with_what_its_target_runs_fastest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv(CACHE, raising=False)
     out = tmp_path / "small"
-    assert main(["allspark-tiny", "--out", str(out), "--parts", "sar", "--json"]) == 0
+    given = ["allspark-tiny", "--out", str(out), "--parts", "sar", "--target", "cpu", "--json"]
+    assert main(given) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["modalities"] == ["sar"]
     assert {part["name"] for part in told["parts"]} == {
@@ -86,8 +96,16 @@ def test_some_parts_make_a_smaller_bundle(
         "decoder",
         "head_sar",
     }
-    spark = load(out)
-    assert spark.generate("What is here?", sar=np.full((2, 64, 64), -12.0, np.float32))
+    states = {part["name"]: part["state"] for part in told["derived"]["parts"]}
+    assert (told["derived"]["lowering"], states["decoder"]) == ("cpu-1", "made")
+    assert Bundle.open(out).problems() == []
+    scene = np.full((2, 64, 64), -12.0, np.float32)
+    answers = [
+        load(out, portable=portable).generate("What is here?", sar=scene)
+        for portable in (False, True)
+    ]
+    assert answers[0]
+    assert answers[0] == answers[1]
 
 
 BAD = {
@@ -96,6 +114,8 @@ BAD = {
     "unknown modality": (["allspark-tiny", "--parts", "rgb,sonar"], UnknownModality, "sonar"),
     "unknown precision": (["allspark-tiny", "--precision", "int9"], UsageError, "int9"),
     "unknown option": (["allspark-tiny", "--recipe"], UsageError, "--recipe"),
+    "unknown target": (["allspark-tiny", "--target", "cqu"], UsageError, "did you mean 'cpu'"),
+    "later target": (["allspark-tiny", "--target", "tensorrt-10.9"], DeviceError, "only for cpu"),
     "no checkpoint": (["allspark-tiny", "--checkpoint", "nowhere"], MissingInput, "nowhere"),
 }
 

@@ -22,7 +22,7 @@ from edgespark.export.checkpoints.steady import _advise, present, state
 from edgespark.export.checkpoints.stored import open_checkpoint
 from edgespark.export.checkpoints.vocabulary import tokenizer_beside
 from edgespark.export.exporter import export
-from edgespark.export.placing import made_of
+from edgespark.export.made_of import made_of
 from edgespark.export.precisions import expected_bytes, reference_bytes
 from edgespark.runtime.errors import (
     EdgesparkWarning,

@@ -58,6 +58,29 @@ def test_what_the_bundle_says_of_its_calibration_can_be_read(exported: Path) -> 
     assert told["provenance"]["samples"] == {"table": 24}
 
 
+def test_the_bundle_says_what_a_cpu_takes_and_why(exported: Path) -> None:
+    bundle = Bundle.open(exported)
+    (choice,) = bundle.manifest.evidence.choices
+    assert bundle.manifest.preferred == {"cpu": choice.variant}
+    assert set(choice.ms) == set(choice.lost) == {"fp32", "int8"}  # fp16 is no faster there
+    assert choice.lost["fp32"] == 0
+    assert choice.variant in choice.why
+    file = bundle.manifest.part("decoder").calibration
+    assert file is not None
+    assert json.loads(bundle.read(file))["weights"] == {"block": 128, "rounding": "gptq", "last": 8}
+
+
+def test_without_data_a_rule_chooses_and_the_bundle_says_so(tmp_path: Path) -> None:
+    given = ["--precision", "int8,int4", "--weights-only", "--block", "32"]
+    assert export_engines([*TABLE, *given, "--out", str(tmp_path / "b")]) == 0
+    manifest = Bundle.open(tmp_path / "b").manifest
+    (choice,) = manifest.evidence.choices
+    assert (choice.variant, choice.ms, choice.lost) == ("int8", {}, {})
+    assert choice.why.startswith("int8, by rule: without a calibration set")
+    sizes = {g.precision: g.file.bytes for g in manifest.part("decoder").graphs}
+    assert 1_500_000 < sizes["int4"] < 1_550_000 < sizes["int8"]
+
+
 def test_every_graph_passes_its_check(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(exported), "--scores", "--samples", "3", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -113,6 +136,8 @@ def test_there_is_no_int8_without_data(tmp_path: Path, capsys: pytest.CaptureFix
         (["--calibration", "SET", "--budget", "nan"], "a budget of nan points cannot be"),
         (["--calibration", "SET", "--samples", "0"], "--samples"),
         (["--calibration", "nowhere"], "nowhere"),
+        (["--calibration", "SET", "--block", "64"], "--block 64 is of int4: name it"),
+        (["--weights-only", "--rounding", "awq"], "awq rounds by what layers see on data"),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_any_work(

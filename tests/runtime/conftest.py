@@ -27,6 +27,7 @@ def folder(stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     """Return the stand-in as a bundle on disk, with its functions in the backend's place."""
     module = ModuleType("stand_in_backend")
     monkeypatch.setattr(module, "open_session", stand_in.open_session, raising=False)
+    monkeypatch.setattr(module, "version", lambda: "1.31.1", raising=False)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     monkeypatch.setitem(backends.BACKENDS, "onnxruntime", module.__name__)
     return write(stand_in, tmp_path / "bundle")

@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, cast
 
-from edgespark.runtime.backends import Program, Session
+from edgespark.runtime.backends import Program, Rebound, Session
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.device import DEVICES
 from edgespark.runtime.manifest import (
@@ -76,7 +76,7 @@ CONTEXT = 96
 
 
 @dataclass
-class FakeSession:
+class FakeSession(Rebound):
     """Runs a numpy function as a `Session`, and keeps what it was called with."""
 
     function: Function
@@ -120,14 +120,14 @@ class StandIn:
         return tokenizer_bytes() if file.path == "tokenizer.json" else b""
 
     def open_session(self, program: Program) -> Session:
-        name, precision = program.where.split("/")[1].split(".")[:2]
+        name, precision = program.where.split("/")[-1].split(".")[:2]
         function = self.functions.get(f"{name}.{precision}", self.functions[name])
         self.sessions[name] = FakeSession(function)
         self.programs.append(program)
         return self.sessions[name]
 
     def spark(self) -> Spark:
-        setup = Setup(device=DEVICES["cpu"], variant=self.manifest.variants[0])
+        setup = Setup(device=DEVICES["cpu"], variant=self.manifest.variants[0], kept=True)
         return Spark(Model(cast("Bundle", self), setup, self.open_session), setup)
 
 

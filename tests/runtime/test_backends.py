@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
 from edgespark.runtime import device
 from edgespark.runtime.backends import BACKENDS, Program, Session, backend
+from edgespark.runtime.backends import onnxruntime as onnx_backend
 from edgespark.runtime.backends.onnxruntime import _options
 from edgespark.runtime.device import DEVICES, check_packages, device_named
 from edgespark.runtime.errors import BundleError, DeviceError, InputError, UsageError
@@ -46,6 +48,57 @@ def test_rows_are_written_into_the_buffer_of_the_caller_step_by_step(session: Se
         length += step
         assert made["total"] == length * (WIDTH + 6)
     assert rows.tolist() == [[1, 2, 3, 4]] * 4 + [[0] * WIDTH]
+
+
+def test_arrays_are_bound_once_and_each_run_reads_and_writes_what_lies_in_them(
+    session: Session,
+) -> None:
+    x, past = np.zeros((1, WIDTH), np.float32), np.zeros((2, WIDTH), np.float32)
+    total, new = np.zeros((), np.float32), np.zeros((1, WIDTH), np.float32)
+    run = session.bind({"x": x, "past": past}, {"total": total, "new": new})
+    for value in (1, 5):
+        x[:], past[:] = value, 2 * value
+        run()
+        assert new.tolist() == [[value + i for i in range(WIDTH)]]
+        assert total == past.sum() + new.sum()
+
+
+def test_what_is_bound_lives_as_long_as_the_run_that_was_returned(session: Session) -> None:
+    new = np.zeros((1, WIDTH), np.float32)
+    outputs = {"total": np.zeros((), np.float32), "new": new}
+    run = session.bind({"x": ones(1, WIDTH), "past": ones(3, WIDTH)}, outputs)
+    del outputs
+    run()
+    assert new.tolist() == [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "said"),
+    [
+        ({"x": ones(1, WIDTH)}, {}, "got inputs x; it takes x, past"),
+        ({"past": ones(WIDTH, 2).T}, {}, "'past': it is not contiguous"),
+        ({"past": ones(2, WIDTH + 1)}, {}, "'past' is .* got float32"),
+        ({}, {"new": ones(1, WIDTH)}, "got outputs new; it has total, new"),
+        ({}, {"total": ones(), "new": ones(1, WIDTH).astype(int)}, "'new' is .* got int64"),
+    ],
+)
+def test_arrays_that_do_not_fit_cannot_be_bound(
+    session: Session, inputs: dict[str, Array], outputs: dict[str, Array], said: str
+) -> None:
+    right = {"total": ones(), "new": ones(1, WIDTH)}
+    given = inputs if "x" in inputs else {"x": ones(1, WIDTH), "past": ones(2, WIDTH), **inputs}
+    with pytest.raises(InputError, match=said):
+        session.bind(given, outputs or right)
+
+
+def test_what_was_bound_to_a_closed_session_cannot_run(session: Session) -> None:
+    given = {"x": ones(1, WIDTH), "past": ones(2, WIDTH)}
+    run = session.bind(given, {"total": ones(), "new": ones(1, WIDTH)})
+    session.close()
+    with pytest.raises(DeviceError, match="closed"):
+        run()
+    with pytest.raises(DeviceError, match="closed"):
+        session.bind(given, {"total": ones(), "new": ones(1, WIDTH)})
 
 
 def test_outputs_that_are_not_given_are_allocated(session: Session) -> None:
@@ -244,6 +297,43 @@ def test_how_a_graph_is_optimised(
             made.get_session_config_entry(name)
     else:
         assert made.get_session_config_entry(name) == disabled
+
+
+def entry(content: bytes, key: str, *, steady: bool = False) -> str | None:
+    """Return what a graph's session is told under a key; None for nothing."""
+    try:
+        made = _options(replace(program(content), steady=steady))
+        return str(made.get_session_config_entry(key))
+    except RuntimeError:
+        return None
+
+
+def test_threads_of_a_steady_session_may_wait_a_little_and_others_may_not() -> None:
+    stop, wait = "session.force_spinning_stop", "session.intra_op.spin_duration_us"
+    assert (entry(b"", stop), entry(b"", wait)) == ("1", None)
+    assert (entry(b"", stop, steady=True), entry(b"", wait, steady=True)) == (None, "2000")
+
+
+def test_a_quantised_table_is_gathered_as_it_is_and_products_stay_as_they_are() -> None:
+    key = "session.qdqisint8allowed"
+    assert entry(b"QuantizeLinear Gather", key) == "1"
+    assert entry(b"QuantizeLinear Gather MatMul", key) is None
+    assert entry(b"Gather", key) is None
+
+
+def test_products_of_int8_are_exact_where_the_cpu_would_saturate(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key, content = "session.x64quantprecision", b"QuantizeLinear MatMul"
+    monkeypatch.setattr(onnx_backend, "lacks_dot_products", lambda: True)
+    assert entry(content, key) == "1"
+    assert entry(b"MatMul", key) is None
+    monkeypatch.setattr(onnx_backend, "lacks_dot_products", lambda: False)
+    assert entry(content, key) is None
+
+
+def test_the_version_of_the_engine_is_told() -> None:
+    assert backend("onnxruntime").version() == onnxruntime.__version__
 
 
 def test_an_output_that_numpy_cannot_hold_is_a_device_error() -> None:

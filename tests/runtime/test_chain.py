@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgespark.runtime import _check
+from edgespark.runtime import _check, chain
 from edgespark.runtime.manifest import Part, Wire
 from edgespark.runtime.ports import part_and_port
 from tests.runtime.stand_in import (
@@ -98,3 +98,26 @@ def test_a_port_may_have_dots_in_its_name() -> None:
     assert problems(made) == []
     assert made.spark().embed(rgb=RGB).shape == (2, WIDTH)
     assert part_and_port("mixer.extra.0.raw") == ("mixer", "extra.0.raw")
+
+
+def test_kept_tokens_have_a_bound_in_bytes_and_the_oldest_go_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    spark = StandIn().spark()
+    size = spark.embed(rgb=RGB).nbytes
+    monkeypatch.setattr(chain, "KEPT", 3 * size)
+    for step in (1, 2, 0, 3):  # the first is used again before the fourth comes
+        spark.embed(rgb=RGB + step)
+    spark.embed(rgb=RGB)
+    assert spark.stats.cached == ("rgb",)
+    spark.embed(rgb=RGB + 1)
+    assert spark.stats.cached == ()
+    monkeypatch.setattr(chain, "KEPT", size - 1)
+    spark.embed(rgb=RGB + 4)
+    spark.embed(rgb=RGB + 4)
+    assert spark.stats.cached == ()  # larger than all that is kept
+
+
+def test_all_modalities_of_one_prompt_are_kept() -> None:
+    sequence = 256 * 4096 * 4  # bytes of float32
+    assert 13 * sequence <= chain.KEPT

@@ -66,8 +66,14 @@ def test_markdown_has_the_scores_beside_the_references() -> None:
 
 def test_markdown_has_the_error_and_the_worst_layer_of_each_graph() -> None:
     text = markdown(found())
-    assert "| bridge | int8 | 1.0e-02 | 1.0e-01 | yes | 2 | 3.00 | 2 | mix | 2.0e-01 |" in text
-    assert "| bridge | fp16 (emulated) | inf | 1.0e-01 | **no** | 2 | 1.00 |  |  |  |" in text
+    assert (
+        "| bridge | int8 | portable | 1.0e-02 | 1.0e-01 | yes | 2 | 3.00 | 2 | mix | 2.0e-01 |"
+        in text
+    )
+    assert (
+        "| bridge | fp16 (emulated) | portable | inf | 1.0e-01 | **no** | 2 | 1.00 |  |  |  |"
+        in text
+    )
     assert "- slower than fp32 on this device: int8 in bridge (3.00 times)" in text
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.choices import Choice
 from edgespark.runtime.commands.inspect import main
 from edgespark.runtime.errors import BundleError, MissingInput, UsageError
 from edgespark.runtime.inspect import describe, render
@@ -188,3 +189,15 @@ def test_a_name_cannot_steer_the_terminal(root: Path) -> None:
 
     assert "\x1b" not in render(describe(Bundle.open(root)))
     assert render(describe(Bundle.open(root))).startswith("a\\x1b[2J\\nb (")
+
+
+def test_why_a_device_takes_a_variant_is_shown(root: Path) -> None:
+    bundle = Bundle.open(root)
+    choice = Choice(
+        device="cpu", variant="fp32", why="fp32, the fastest of one", ms={"fp32": 2.0}, lost={}
+    )
+    evidence = replace(bundle.manifest.evidence, choices=(choice,))
+    made = describe(replace(bundle, manifest=replace(bundle.manifest, evidence=evidence)))
+
+    assert made["evidence"]["choices"][0]["ms"] == {"fp32": 2.0}
+    assert "  cpu takes fp32, the fastest of one" in render(made).splitlines()

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from edgespark.runtime.cli import main
-from edgespark.runtime.commands.run import DRAW, _further
+from edgespark.runtime.commands.drawn import DRAW
+from edgespark.runtime.commands.run import _further
 from edgespark.runtime.errors import EdgesparkWarning
 from edgespark.runtime.inputs import Encode, Prepared, prepare
 from edgespark.runtime.manifest import Route
@@ -262,6 +263,8 @@ def test_the_choices_of_generation_reach_it(
     assert answer("--stop", greedy[1]) == greedy[: greedy.index(greedy[1])]
     hot = ("--temperature", "3", "--top-p", "0.9")
     assert answer(*hot, "--seed", "1") == answer(*hot, "--seed", "1") != greedy
+    assert answer(*hot, "--seed", "1", "--top-k", "1") == greedy
+    assert answer("--prompt-lookup", "3") == greedy
 
 
 def test_the_real_bundle_answers_on_the_command_line(

@@ -108,7 +108,7 @@ def test_what_overflows_is_shown_in_place_of_scores(
     out, err = capsys.readouterr()
     assert "scores" not in json.loads(out)
     assert "no scores were measured, as some graphs failed on their references: bridge fp32" in err
-    assert "| bridge | fp32 | inf |" in made.read_text()
+    assert "| bridge | fp32 | portable | inf |" in made.read_text()
 
 
 def test_an_overflow_on_held_out_data_names_the_variant_and_the_sample(
@@ -148,7 +148,7 @@ def test_a_changed_byte_is_told_before_anything_runs(
 def test_the_document_has_the_agreed_keys(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verify", str(folder), "--json", "--scores"]) == 0
     made = document(capsys)
-    keys = {"name", "precision", "error", "limit", "bytes", "ms", "how"}
+    keys = {"name", "precision", "form", "error", "limit", "bytes", "ms", "how"}
     assert all(keys <= set(part) for part in made["parts"])
     alike = {"metric": "accuracy", "higher_is_better": True, "n": 4}
     alone = {"differences": {"fp32": 0}, "unit_of_differences": "points", "agreement": {"fp32": 1}}
@@ -173,7 +173,7 @@ def test_the_table_names_its_columns(
 ) -> None:
     assert main(["verify", str(folder)]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split() == ["part", "precision", "error", "limit", "size", "time", "ok"]
+    assert head.split() == ["part", "precision", "form", "error", "limit", "size", "time", "ok"]
     assert len(lines) == len(stand_in.manifest.parts)
     assert all(line.endswith("yes") for line in lines)
 

@@ -25,7 +25,9 @@ from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import route_named
 from edgespark.runtime.errors import BundleError, InputError
 from edgespark.runtime.manifest import Part, Route
+from edgespark.runtime.model import Model
 from edgespark.runtime.options import Options
+from edgespark.runtime.prepared import Prepared
 from edgespark.runtime.progress import track
 from edgespark.runtime.stats import Record
 
@@ -102,13 +104,7 @@ class _Sight:
             route = route_named(model.manifest, variety.modality)
             ready = model.chain.prepared(route.modality, sample.value, record)
             variety.add(ready.arrays)
-            blocks = model.blocks({route.modality: ready}, record)
-            if route.head is not None:
-                model.scores({route.modality: route.head}, blocks, record)
-            text = asked(model.manifest, route, sample.question)
-            embeddings = model.sequence(blocks, text, TOKENS, record)
-            for _ in model.answer(embeddings, Options(max_tokens=TOKENS), record):
-                pass
+            run_through(model, route, ready, sample.question, record)
             for name, each in self.seen.items():
                 with record.stage(name):
                     each.settle()
@@ -134,6 +130,22 @@ class _Sight:
             raise
         self.seen[name] = Watched(name, session, program, plan)
         return self.seen[name]
+
+
+def run_through(
+    model: Model, route: Route, ready: Prepared, prompt: str | None, record: Record
+) -> None:
+    """Run a prepared sample as for inference: its head's prompt, its question, and a few tokens.
+
+    UsageError for a question that cannot be asked.
+    """
+    blocks = model.blocks({route.modality: ready}, record)
+    if route.head is not None:
+        model.scores({route.modality: route.head}, blocks, record)
+    text = asked(model.manifest, route, prompt)
+    embeddings = model.sequence(blocks, text, TOKENS, record)
+    for _ in model.answer(embeddings, Options(max_tokens=TOKENS), record):
+        pass
 
 
 def provenance(

@@ -7,7 +7,7 @@ from math import inf
 import numpy as np
 
 from edgespark.calibration.chain import OpenPart, asked, open_part
-from edgespark.runtime.backends import Array, Program, Session
+from edgespark.runtime.backends import Array, Program, Rebound, Session
 from edgespark.runtime.errors import DeviceError
 from edgespark.runtime.manifest import Route
 from edgespark.runtime.model import Model
@@ -49,7 +49,7 @@ class Tap:
         return _Tapped(name, session, self.hidden if name == self._decoder else None)
 
 
-class _Tapped:
+class _Tapped(Rebound):
     def __init__(self, name: str, session: Session, hidden: list[Array] | None) -> None:
         self._name = name
         self._session = session

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgespark.calibration.chain import Swap, open_part, opened
 from edgespark.calibration.outcomes import Tap
-from edgespark.runtime.backends import Array, Program, Session
+from edgespark.runtime.backends import Array, Program, Rebound, Session
 from edgespark.runtime.bundle import Bundle
 
 ROOM = 1 << 28
@@ -71,7 +71,7 @@ class Rig:
         return _Seat(self, name, self._own[name])
 
 
-class _Seat:
+class _Seat(Rebound):
     """A part's place in the chain: runs whatever graph the part has now."""
 
     def __init__(self, rig: Rig, name: str, own: Session) -> None:

@@ -8,7 +8,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, helper
 
 from edgespark.calibration.statistics import Observer, Statistics
-from edgespark.runtime.backends import Array, Program, Session
+from edgespark.runtime.backends import Array, Program, Rebound, Session
 from edgespark.runtime.backends.external import locations
 from edgespark.runtime.errors import BundleError, InputError
 
@@ -55,7 +55,7 @@ def watched(part: str, program: Program, prepare: Prepare | None) -> tuple[Progr
     return replace(program, graph=model.SerializeToString()), plan
 
 
-class Watched:
+class Watched(Rebound):
     """A part's session that shows what its tensors hold to observers, and gives what it gave."""
 
     def __init__(self, part: str, session: Session, program: Program, plan: Plan) -> None:

@@ -19,11 +19,11 @@ from onnx import TensorProto
 
 from edgespark.calibration.statistics import Statistics
 from edgespark.engines.absent import is_absent, is_transposed
-from edgespark.engines.forms import INT4, INT8, Form, block_of
+from edgespark.engines.forms import Dims
 from edgespark.engines.passes.wiring import Wiring, wiring
-from edgespark.engines.quantise import block_wise, per_channel
+from edgespark.engines.quantise import Grid, nearest, widened
 from edgespark.engines.streamed import Source
-from edgespark.engines.weight_only import lower
+from edgespark.engines.weight_only import PLAIN, Weights, lower
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.manifest import Precision
 from edgespark.runtime.progress import track
@@ -65,6 +65,7 @@ def scaled(
     model: onnx.ModelProto,
     statistics: Mapping[str, Statistics],
     precision: Precision,
+    weights: Weights = PLAIN,
 ) -> Source:
     """Wrap what gives the absent weights of a graph, so that they come scaled for that precision.
 
@@ -72,14 +73,14 @@ def scaled(
     one at a time, before this returns; what is scaled comes as a float32 copy. InputError where
     statistics lack, or are of other channels.
     """
-    _, forms = lower(model, precision)
-    rounded = {name: form for name, form in forms.items() if form in ROUNDED}
+    _, forms = lower(model, precision, weights)
+    rounded = {name: form.grid for name, form in forms.items() if form.grid}
     tensors = {each.name: each for each in model.graph.initializer if is_absent(each)}
     found, every = Scales(), list(groups(model.graph, rounded))
     with track(every, "scale weights", len(every)) as shown:
         for group in shown:
             held = _rows(statistics, group.tensor, tensors[group.readers[0]].dims[0])
-            matrices = ((_matrix(source, tensors[name]), rounded[name]) for name in group.readers)
+            matrices = (_rounded(source, tensors[name], rounded[name]) for name in group.readers)
             factors = best(held, matrices)
             found.rows.update(dict.fromkeys(group.readers, factors))
             found.columns.update(dict.fromkeys(group.divided, factors))
@@ -148,15 +149,17 @@ def _rows(statistics: Mapping[str, Statistics], tensor: str, channels: int) -> F
     return rows
 
 
-def _matrix(source: Source, weight: TensorProto) -> Floats:
-    """Read some columns of a matrix, as the graph has it [in, out]."""
+def _rounded(
+    source: Source, weight: TensorProto, grid: Callable[[Dims], Grid]
+) -> tuple[Floats, Grid]:
+    """Read some columns of a matrix, as the graph has it [in, out], and give its grid."""
     array = source(weight.name)
     matrix = array.T if is_transposed(weight) else array
     some: Floats = matrix[:, :: -(-matrix.shape[1] // COLUMNS)].astype(np.float32)
-    return some
+    return some, grid(matrix.shape)
 
 
-def best(rows: Floats, matrices: Iterable[tuple[Floats, Form]]) -> Floats:
+def best(rows: Floats, matrices: Iterable[tuple[Floats, Grid]]) -> Floats:
     """Search the factors of channels with the least squared error of what matrices give of rows.
 
     rows [n, in], matrices [in, some columns], each looked at once. Gives float32 [in], above zero;
@@ -168,29 +171,13 @@ def best(rows: Floats, matrices: Iterable[tuple[Floats, Form]]) -> Floats:
     even = loud / np.exp(np.log(loud).mean())
     choices: list[Floats] = [(even**strength).astype(np.float32) for strength in STRENGTHS]
     errors = np.zeros(len(choices))
-    for matrix, form in matrices:
+    for matrix, grid in matrices:
         for place, factors in enumerate(choices):
-            wide = ROUNDED[form](matrix * factors[:, None]) / factors[:, None]
+            near = nearest(matrix * factors[:, None], grid)
+            wide = widened(near, grid) / factors[:, None]
             errors[place] += float(np.square(rows @ (wide - matrix), dtype=np.float64).sum())
     least = int(errors.argmin())
     return choices[least if errors[least] < WORTH * errors[0] else 0]
-
-
-def _per_channel(matrix: Array) -> Floats:
-    codes, scales = per_channel(matrix)
-    wide: Floats = codes * scales
-    return wide
-
-
-def _block_wise(matrix: Array) -> Floats:
-    block = block_of(matrix.shape)
-    codes, scales = block_wise(matrix, block)
-    wide: Floats = codes * scales.repeat(block, 0)
-    return wide
-
-
-ROUNDED: Mapping[Form, Callable[[Array], Floats]] = {INT8: _per_channel, INT4: _block_wise}
-"""What stands for a matrix in each form that rounds it."""
 
 
 def _applied(array: Array, weight: TensorProto, found: Scales) -> Array:

@@ -112,7 +112,9 @@ def search(question: Question, drops: Drops) -> Mix:
     give the same mix.
     """
     if not isfinite(question.budget) or question.budget < 0:
-        raise UsageError(f"a budget of {question.budget:g} points cannot be; give points of at least 0")
+        raise UsageError(
+            f"a budget of {question.budget:g} points cannot be; give points of at least 0"
+        )
     total = 2 + len(question.candidates).bit_length() + TRIMS
     with track(range(total), "budget", total, asked=question.progress) as ticks:
         return _Search(question, drops, iter(ticks)).mix()

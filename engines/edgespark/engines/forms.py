@@ -2,13 +2,23 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
-from edgespark.engines.quantise import block_wise, laid, packed, per_channel
+from edgespark.engines.quantise import (
+    LARGEST,
+    LEAST,
+    MOST,
+    Grid,
+    Rounding,
+    laid,
+    packed,
+    per_channel,
+)
 
 Array = NDArray[np.generic]
 Dims = tuple[int, ...]
@@ -20,6 +30,7 @@ BITS: dict[int, int] = {  # by ONNX dtype
     TensorProto.INT4: 4,
 }
 BLOCKS = (128, 64, 32, 16)  # ONNX Runtime's kernels know no smaller one; larger ones are faster
+LARGEST_BLOCK = BLOCKS[0]
 BYTE = 8
 
 
@@ -42,21 +53,23 @@ class Form:
     """A way to store a weight, of name and shape as in the graph.
 
     `specs` tells the tensors that are stored for it, and `encode` gives their contents in the same
-    order, from an array of any layout: what it cannot hold is infinite or NaN there. `read` writes
-    the node that reads the weight anew. Only weights whose shape `fits` are stored so.
+    order, from an array of any layout: what it cannot hold is infinite or NaN there. Matrices that
+    products read are on a `grid`, and rounded by what `encode` is given; other forms do without.
+    `read` writes the node that reads the weight anew. Only weights whose shape `fits` it has.
 
     Forms but `WIDE` and `HALF` give float32 to what read the weight, whatever they store.
     """
 
     specs: Callable[[str, Dims], tuple[Spec, ...]]
-    encode: Callable[[Array], tuple[Array, ...]]
+    encode: Callable[[Array, Rounding], tuple[Array, ...]]
     read: Callable[[NodeProto, str, Dims], list[NodeProto]]
     fits: Callable[[Dims], bool] = lambda _: True
+    grid: Callable[[Dims], Grid] | None = None
 
 
-def block_of(dims: Dims) -> int:
-    """Choose the largest block that divides the rows of [in, out]; 0 where none does."""
-    return next((each for each in BLOCKS if dims[0] % each == 0), 0)
+def block_of(dims: Dims, largest: int = LARGEST_BLOCK) -> int:
+    """Choose the largest block, up to `largest`, that divides the rows of [in, out]; 0: none."""
+    return next((each for each in BLOCKS if each <= largest and dims[0] % each == 0), 0)
 
 
 def _wide(name: str, dims: Dims) -> tuple[Spec, ...]:
@@ -83,8 +96,8 @@ def _rows(name: str, dims: Dims) -> tuple[Spec, ...]:
     )
 
 
-def _nibbles(name: str, dims: Dims) -> tuple[Spec, ...]:
-    scales = (dims[0] // block_of(dims), *dims[1:])
+def _nibbles(largest: int, name: str, dims: Dims) -> tuple[Spec, ...]:
+    scales = (dims[0] // block_of(dims, largest), *dims[1:])
     return (
         Spec(name=name, kind=TensorProto.INT4, dims=dims),
         Spec(name=scale_of(name), kind=TensorProto.FLOAT, dims=scales),
@@ -106,15 +119,23 @@ def zero_of(name: str) -> str:
     return f"{name}.zero"
 
 
-def _encode_rows(table: Array) -> tuple[Array, ...]:
+def _encode_rows(table: Array, _: Rounding) -> tuple[Array, ...]:
     codes, scales = per_channel(table.T)
     step, zero = np.ones((), np.float32), np.zeros((), np.int8)
     return np.ascontiguousarray(codes.T), scales[:, None], step, zero
 
 
-def _encode_nibbles(matrix: Array) -> tuple[Array, ...]:
-    codes, scales = block_wise(matrix, block_of(matrix.shape))
+def _encode_bytes(matrix: Array, rounding: Rounding) -> tuple[Array, ...]:
+    return rounding(matrix, COLUMNS)
+
+
+def _encode_nibbles(largest: int, matrix: Array, rounding: Rounding) -> tuple[Array, ...]:
+    codes, scales = rounding(matrix, _blocks(largest, matrix.shape))
     return packed(codes), scales
+
+
+def _blocks(largest: int, dims: Dims) -> Grid:
+    return Grid(least=LEAST, most=MOST, block=block_of(dims, largest))
 
 
 def _as_it_is(node: NodeProto, _name: str, _dims: Dims) -> list[NodeProto]:
@@ -147,8 +168,8 @@ def _by_channel(node: NodeProto, name: str, _dims: Dims) -> list[NodeProto]:
     return _dequantised(node, name, axis=1)
 
 
-def _by_block(node: NodeProto, name: str, dims: Dims) -> list[NodeProto]:
-    return _dequantised(node, name, axis=0, block=block_of(dims))
+def _by_block(largest: int, node: NodeProto, name: str, dims: Dims) -> list[NodeProto]:
+    return _dequantised(node, name, axis=0, block=block_of(dims, largest))
 
 
 def _dequantised(node: NodeProto, name: str, *, axis: int, block: int = 0) -> list[NodeProto]:
@@ -161,13 +182,20 @@ def _dequantised(node: NodeProto, name: str, *, axis: int, block: int = 0) -> li
     return [read, helper.make_node("MatMul", [x, wide], [out], node.name)]
 
 
-WIDE = Form(specs=_wide, encode=lambda array: (laid(array, np.float32),), read=_as_it_is)
-HALF = Form(specs=_half, encode=lambda array: (laid(array, np.float16),), read=_as_it_is)
+def _int4(largest: int) -> Form:
+    return Form(
+        specs=partial(_nibbles, largest),
+        encode=partial(_encode_nibbles, largest),
+        read=partial(_by_block, largest),
+        fits=lambda dims: block_of(dims, largest) > 0,
+        grid=partial(_blocks, largest),
+    )
+
+
+COLUMNS = Grid(least=-LARGEST, most=LARGEST)
+WIDE = Form(specs=_wide, encode=lambda array, _: (laid(array, np.float32),), read=_as_it_is)
+HALF = Form(specs=_half, encode=lambda array, _: (laid(array, np.float16),), read=_as_it_is)
 INT8_TABLE = Form(specs=_rows, encode=_encode_rows, read=_by_row)
-INT8 = Form(specs=_bytes, encode=per_channel, read=_by_channel)
-INT4 = Form(
-    specs=_nibbles,
-    encode=_encode_nibbles,
-    read=_by_block,
-    fits=lambda dims: block_of(dims) > 0,
-)
+INT8 = Form(specs=_bytes, encode=_encode_bytes, read=_by_channel, grid=lambda _: COLUMNS)
+INT4 = {largest: _int4(largest) for largest in BLOCKS}
+"""By the largest block; a smaller one stands where that does not divide a matrix's rows."""

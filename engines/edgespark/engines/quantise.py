@@ -3,13 +3,16 @@
 Matrices come as the graph has them, [in, out], as views of whatever layout they lie in.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 Array = NDArray[np.generic]
 Floats = NDArray[np.float32]
+Codes = tuple[NDArray[np.int8], Floats]
+"""Codes [in, out], and scales: [in / block, out], or [out] of a whole column."""
 
 SLAB = 1 << 20  # numbers that are worked on at once, of which some copies are made
 LARGEST = 127  # of the symmetric int8 grid
@@ -19,6 +22,34 @@ LEAST, MOST = -8, 7  # of int4
 # use, the error of a trained LLM's weights in blocks of 128 is 13 % less than with peak / 7.
 PEAKS = (7.0, 8.0, 9.0)
 NOTHING = 1e-30  # smaller weights are zero: what they are divided by would be lost
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Grid:
+    """The codes of a matrix: `least` to `most`, with one scale for `block` rows of each column.
+
+    A block of 0 is the whole column.
+    """
+
+    least: int
+    most: int
+    block: int = 0
+
+
+Rounding = Callable[[Array, Grid], Codes]
+"""Rounds a matrix [in, out]; what a scale cannot hold is NaN or infinite there."""
+
+
+def nearest(matrix: Array, grid: Grid) -> Codes:
+    """Round each weight of [in, out] to the nearest code, by scales that suit the weights alone."""
+    return block_wise(matrix, grid.block) if grid.block else per_channel(matrix)
+
+
+def widened(found: Codes, grid: Grid) -> Floats:
+    """Return the weights that codes and scales stand for."""
+    codes, scales = found
+    wide: Floats = codes * (scales.repeat(grid.block, 0) if grid.block else scales)
+    return wide
 
 
 def slabs(rows: Array) -> Iterator[tuple[slice, Floats]]:
@@ -40,7 +71,7 @@ def laid(array: Array, dtype: DTypeLike) -> Array:
     return made
 
 
-def per_channel(matrix: Array) -> tuple[NDArray[np.int8], Floats]:
+def per_channel(matrix: Array) -> Codes:
     """Quantise [in, out] to int8 with one scale per output channel: codes and scales [out].
 
     A scale is NaN or infinite where the column holds such a value.
@@ -55,7 +86,7 @@ def per_channel(matrix: Array) -> tuple[NDArray[np.int8], Floats]:
     return codes, scales
 
 
-def block_wise(matrix: Array, block: int) -> tuple[NDArray[np.int8], Floats]:
+def block_wise(matrix: Array, block: int) -> Codes:
     """Quantise [in, out] to int4 in blocks along `in`: codes, and scales [in / block, out].
 
     `in` is a multiple of the block. A scale is NaN or infinite where its block holds such a value.
@@ -63,7 +94,7 @@ def block_wise(matrix: Array, block: int) -> tuple[NDArray[np.int8], Floats]:
     codes = np.empty(matrix.shape, np.int8)
     scales = np.empty((matrix.shape[0] // block, matrix.shape[1]), np.float32)
     for where, slab in slabs(matrix.T):
-        found, scale = _closest(slab.reshape(len(slab), -1, block))
+        found, scale = closest(slab.reshape(len(slab), -1, block))
         codes[:, where] = found.reshape(slab.shape).T
         scales[:, where] = scale.T
     return codes, scales
@@ -77,8 +108,10 @@ def packed(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
     return low
 
 
-def _closest(blocks: Floats) -> tuple[NDArray[np.int8], Floats]:
-    """Quantise each block [rows, blocks, block] with the step of the least squared error.
+def closest(blocks: Floats) -> Codes:
+    """Quantise each block [rows, blocks, block] to int4 with the step of the least squared error.
+
+    Gives codes as blocks are, and scales [rows, blocks].
 
     For given codes q the best step is Σwq / Σq²; it takes (Σwq)² / Σq² off the error Σw².
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,7 +13,8 @@ from onnx import TensorProto
 
 from edgespark.engines.absent import is_absent, is_transposed, module_shape, proven
 from edgespark.engines.forms import Form, Spec
-from edgespark.engines.weight_only import PRECISIONS, lower
+from edgespark.engines.quantise import Rounding, nearest
+from edgespark.engines.weight_only import PRECISIONS, Weights, lower
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.manifest import Precision
 from edgespark.runtime.progress import track
@@ -25,12 +27,22 @@ LARGE = 1 << 16  # bytes; what is as large starts a page, so that it can be mapp
 PAGE, WORD = 4096, 64  # bytes
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class How:
+    """The precision of a graph's weights, how integers are made, and what rounds each by name."""
+
+    precision: Precision
+    weights: Weights = field(default_factory=Weights)
+    rounding: Callable[[str], Rounding] = lambda _: nearest
+
+
 def store(
-    model: onnx.ModelProto, source: Source, folder: Path, location: str, precision: Precision
+    model: onnx.ModelProto, source: Source, folder: Path, location: str, how: Precision | How
 ) -> onnx.ModelProto:
     """Write the absent weights of a graph into the new file `location` of the graph's `folder`.
 
-    Returns the graph that reads them there; `model` stays as it was. `source` gives a parameter by
+    Returns the graph that reads them there; `model` stays as it was. Integers are rounded plainly
+    where `how` is no more than a precision. `source` gives a parameter by
     its name, as its module has it, in float16 or float32, KeyError where there is none. It may give
     a mapped file, and is done with it before the next one is asked for. At most three copies of the
     largest weight are in memory. A progress bar counts the weights.
@@ -39,18 +51,20 @@ def store(
     be held by the precision; CheckError where the graph cannot; OSError where the file is there or
     cannot be written. Nothing is left of a file that was begun.
     """
-    made, forms = lower(model, precision)
+    how = how if isinstance(how, How) else How(precision=how)
+    made, forms = lower(model, how.precision, how.weights)
     tensors: list[TensorProto] = []
     before = list(made.graph.initializer)
     with _new(folder / location) as file, track(before, f"write {location}", len(before)) as each:
         for waiting in each:
             if is_absent(waiting):
-                tensors += _stored(waiting, source, forms[waiting.name], file)
+                form = forms[waiting.name]
+                tensors += _stored(waiting, source, form, how.rounding, file)
             else:
                 tensors.append(waiting)
         del made.graph.initializer[:]
         made.graph.initializer.extend(tensors)
-        return proven(made, PRECISIONS[precision].opset)
+        return proven(made, PRECISIONS[how.precision].opset)
 
 
 @contextmanager
@@ -72,11 +86,15 @@ def _start(end: int, spec: Spec) -> int:
 
 
 def _stored(
-    waiting: TensorProto, source: Source, form: Form, file: BinaryIO
+    waiting: TensorProto,
+    source: Source,
+    form: Form,
+    rounding: Callable[[str], Rounding],
+    file: BinaryIO,
 ) -> Iterator[TensorProto]:
     """Store one weight: give what the graph says of each of its tensors."""
     array = _given(waiting, source)
-    contents = form.encode(array)
+    contents = form.encode(array, rounding(waiting.name))
     specs = form.specs(waiting.name, tuple(waiting.dims))
     for spec, content in zip(specs, contents, strict=True):
         if content.dtype.kind == "f" and not np.isfinite(content).all():

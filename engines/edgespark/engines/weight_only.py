@@ -6,7 +6,7 @@ forms are plain ONNX. ONNX Runtime 1.31 reads int8 and int4 with its `MatMulNBit
 it makes of DequantizeLinear and MatMul; an older one may dequantise on every run.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
@@ -14,7 +14,17 @@ from typing import Literal
 import onnx
 
 from edgespark.engines.absent import is_absent
-from edgespark.engines.forms import HALF, INT4, INT8, INT8_TABLE, WIDE, Dims, Form
+from edgespark.engines.forms import (
+    BLOCKS,
+    HALF,
+    INT4,
+    INT8,
+    INT8_TABLE,
+    LARGEST_BLOCK,
+    WIDE,
+    Dims,
+    Form,
+)
 from edgespark.engines.fp16 import halved
 from edgespark.engines.passes.wiring import ends
 from edgespark.engines.straighten import MATRIX, Readers, put, readers
@@ -26,29 +36,67 @@ from edgespark.runtime.manifest import Precision
 Use = Literal["matrix", "last", "table", "other"]
 
 
+Rounder = Literal["nearest", "awq", "gptq"]
+ROUNDINGS: tuple[Rounder, ...] = ("nearest", "awq", "gptq")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """How integer weights are made: int4 in blocks of at most `block` rows, logits by `last` bits.
+
+    `rounding` is plain; or after a scaling of channels (`edgespark.engines.awq`), or so that errors
+    make up for each other (`edgespark.engines.gptq`), both by what was gathered on data.
+    """
+
+    block: int = LARGEST_BLOCK
+    rounding: Rounder = "nearest"
+    last: Literal[4, 8] = 8
+
+    def __post_init__(self) -> None:
+        """Refuse a block that no kernel reads."""
+        if self.block not in BLOCKS:
+            raise ValueError(f"no block of {self.block} rows; there are: {BLOCKS}")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forms:
     """The form for each use of a weight, first choice first, and the least opset they need."""
 
     opset: int
-    forms: Mapping[Use, tuple[Form, ...]]
+    forms: Callable[[Weights], Mapping[Use, tuple[Form, ...]]]
+
+
+def _floats(_: Weights) -> Mapping[Use, tuple[Form, ...]]:
+    return {}  # at fp16 each weight has its dtype in the graph
+
+
+def _bytes(_: Weights) -> Mapping[Use, tuple[Form, ...]]:
+    return {"matrix": (INT8,), "last": (INT8,), "table": (INT8_TABLE,)}
+
+
+def _nibbles(weights: Weights) -> Mapping[Use, tuple[Form, ...]]:
+    """Give INT8 where no block divides the rows, and for what is nearest to the ends."""
+    blocks = (INT4[weights.block], INT8)
+    last = blocks if weights.last == NIBBLE else (INT8,)
+    return {"matrix": blocks, "last": last, "table": (INT8_TABLE,)}
 
 
 PRECISIONS: Mapping[Precision, Forms] = MappingProxyType(
     {
-        "fp32": Forms(opset=18, forms={}),
-        "fp16": Forms(opset=18, forms={}),  # each weight has its dtype in the graph
-        "int8": Forms(opset=18, forms={"matrix": (INT8,), "last": (INT8,), "table": (INT8_TABLE,)}),
-        # INT8 where no block divides the rows, and for what is nearest to the ends
-        "int4": Forms(
-            opset=21, forms={"matrix": (INT4, INT8), "last": (INT8,), "table": (INT8_TABLE,)}
-        ),
+        "fp32": Forms(opset=18, forms=_floats),
+        "fp16": Forms(opset=18, forms=_floats),
+        "int8": Forms(opset=18, forms=_bytes),
+        "int4": Forms(opset=21, forms=_nibbles),
     }
 )
+NIBBLE = 4  # bits
+PLAIN = Weights()
 CHANGED = {"DFT", "GridSample", "GroupNormalization"}  # mean something else after opset 18
 
 
-def lower(model: onnx.ModelProto, precision: Precision) -> tuple[onnx.ModelProto, dict[str, Form]]:
+def lower(
+    model: onnx.ModelProto, precision: Precision, weights: Weights = PLAIN
+) -> tuple[onnx.ModelProto, dict[str, Form]]:
     """Write the graph so that it reads its absent weights at that precision.
 
     Gives a changed copy, in which the weights still stand as they were, and the form of each. At
@@ -59,7 +107,7 @@ def lower(model: onnx.ModelProto, precision: Precision) -> tuple[onnx.ModelProto
     made = _raised(model, wanted.opset)
     if precision == "fp16" and not any(map(_is_half, made.graph.initializer)):
         made, _ = halved(made, {}, {})
-    forms = _forms(made.graph, wanted.forms)
+    forms = _forms(made.graph, wanted.forms(weights))
     dims = {each.name: tuple(each.dims) for each in made.graph.initializer}
     nodes: list[onnx.NodeProto] = []
     for node in made.graph.node:

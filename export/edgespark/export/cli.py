@@ -1,14 +1,20 @@
 """The command `export-engines`: from a recipe's name to a bundle on disk."""
 
 from argparse import ArgumentTypeError, Namespace
+from dataclasses import asdict
 from math import inf
 from pathlib import Path
 
 from edgespark.calibration.methods import METHODS
 from edgespark.calibration.sets import CalibrationSet
+from edgespark.engines import cli_build
+from edgespark.engines.build import check
+from edgespark.engines.forms import BLOCKS
 from edgespark.engines.int8 import Int8
-from edgespark.export.costs import costs, document, slower, table
-from edgespark.export.exporter import export
+from edgespark.engines.targets import TARGETS, target_named
+from edgespark.engines.weight_only import ROUNDINGS, Rounder, Weights
+from edgespark.export.costs import document, slower, table
+from edgespark.export.exporter import exported
 from edgespark.export.pack import destination
 from edgespark.export.plan import Plan, check_budget
 from edgespark.export.precisions import PRECISIONS, asked
@@ -28,6 +34,8 @@ NEEDING = {
     "--int8-cache": "int8_cache",
 }
 """Options that mean nothing without a calibration set, by the names of their values."""
+LOWERED = "cpu"
+"""The target whose derived graphs a CPU runs."""
 
 
 def parser() -> Parser:
@@ -78,9 +86,26 @@ def parser() -> Parser:
         "--int8-cache", action="store_true", help="keep keys and values as int8 in int8 and int4"
     )
     made.add_argument(
+        "--block",
+        type=int,
+        choices=BLOCKS[:-1],
+        help=f"rows of an int4 block that share a scale, at most (default: {Weights().block})",
+    )
+    made.add_argument(
+        "--rounding",
+        choices=ROUNDINGS,
+        help="how the LLM's integers are rounded (default: gptq with a calibration set, which it "
+        "needs as awq does; else nearest)",
+    )
+    made.add_argument(
         "--weights-only",
         action="store_true",
         help="int8 of the LLM's weights alone, which needs no calibration set",
+    )
+    made.add_argument(
+        *("--target",),
+        metavar="NAME",
+        help=f"derive what it runs fastest, as `edgespark build` does: {', '.join(TARGETS)}",
     )
     made.add_argument("--replace", action="store_true", help="replace the bundle that is there")
     made.add_argument("--json", action="store_true", help="print one JSON document on stdout")
@@ -96,6 +121,7 @@ def _path(text: str) -> Path:
 def main(arguments: list[str]) -> int:
     """Export; see `parser`. Raises the errors of edgespark.runtime.errors."""
     options = parser().parse_args(arguments)
+    target = None if options.target is None else target_named(options.target)
     precisions = asked(options.precision.split(",")) if options.precision is not None else ()
     chosen = recipe(options.recipe)
     out = destination(options.out, replace=options.replace)
@@ -103,18 +129,26 @@ def main(arguments: list[str]) -> int:
     _check(options, precisions)
     plan = _plan(options)
     blueprint = chosen.blueprint(model_name(options.recipe), options.checkpoint, parts)
-    bundle = export(blueprint, out, replace=options.replace, precisions=precisions, plan=plan)
-    found = () if plan.calibration is None else costs(bundle, plan.calibration)
+    done = exported(blueprint, out, replace=options.replace, precisions=precisions, plan=plan)
+    bundle, found = done.bundle, done.costs
+    derived = () if target is None else tuple(cli_build.derive(bundle, target))
     if options.json:
-        show_json({**_document(bundle), "scores": document(found)})
+        made = {"derived": cli_build.document(target, derived)} if target is not None else {}
+        show_json({**_document(bundle), "scores": document(found), **made})
     else:
-        show("\n\n".join(filter(None, (table(bundle, found), _line(bundle)))))
+        built = "\n".join(cli_build.lines(derived)) if derived else ""
+        show(
+            "\n\n".join(
+                filter(None, (table(bundle, found), _line(bundle), _choices(bundle), built))
+            )
+        )
     if plan.calibration is None and any(v.name == "fp16" for v in bundle.manifest.variants):
         tell(
             "fp16 without --calibration: no recorded range says that nothing overflows on real data"
         )
     for line in slower(bundle):
         tell(line)
+    check(derived)
     return 0
 
 
@@ -142,11 +176,20 @@ def _check(options: Namespace, precisions: tuple[Precision, ...]) -> None:
         check_count("--samples", options.samples, inf)
     if options.budget is not None:
         check_budget(options.budget, precisions)
+    for name, value, wanted in (
+        ("--block", options.block, {"int4"}),
+        ("--rounding", options.rounding, {"int8", "int4"}),
+    ):
+        if value is not None and not wanted & set(precisions):
+            raise UsageError(
+                f"{name} {value} is of {' and '.join(sorted(wanted))}: name it in --precision"
+            )
 
 
 def _plan(options: Namespace) -> Plan:
+    weights = _weights(options)
     if options.calibration is None:
-        return Plan()
+        return Plan(weights=weights)
     method = {} if options.method is None else {"method": options.method}
     return Plan(
         calibration=CalibrationSet.open(options.calibration),
@@ -155,7 +198,16 @@ def _plan(options: Namespace) -> Plan:
         how=Int8(smooth=not options.plain, correct=not options.plain, **method),
         budget=options.budget,
         cache=options.int8_cache,
+        weights=weights,
+        lowered=options.target == LOWERED,
     )
+
+
+def _weights(options: Namespace) -> Weights:
+    """Return how the LLM's integers are made: by data where it is there, unless told otherwise."""
+    plain = options.plain or options.calibration is None
+    rounding: Rounder = options.rounding or ("nearest" if plain else "gptq")
+    return Weights(block=options.block or Weights().block, rounding=rounding)
 
 
 def _document(bundle: Bundle) -> dict[str, object]:
@@ -165,6 +217,8 @@ def _document(bundle: Bundle) -> dict[str, object]:
         "name": manifest.name,
         "modalities": [route.modality for route in manifest.routes],
         "bytes": sum(file.bytes for file in bundle.files()),
+        "preferred": manifest.preferred,
+        "choices": [asdict(each) for each in manifest.evidence.choices],
         "parts": [
             {
                 "name": each.part,
@@ -177,6 +231,11 @@ def _document(bundle: Bundle) -> dict[str, object]:
             for each in manifest.evidence.parity
         ],
     }
+
+
+def _choices(bundle: Bundle) -> str:
+    """Say what each device takes, and why."""
+    return "\n".join(f"{each.device} takes {each.why}" for each in bundle.manifest.evidence.choices)
 
 
 def _line(bundle: Bundle) -> str:

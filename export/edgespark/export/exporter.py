@@ -3,22 +3,23 @@
 import hashlib
 import json
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
 from edgespark.calibration.arrays import npz
 from edgespark.calibration.ranges import PartCalibration, document
-from edgespark.engines.int8 import Int8
 from edgespark.export.blueprint import Blueprint
 from edgespark.export.blueprint_types import check_types
 from edgespark.export.build import build
+from edgespark.export.chosen import decided
+from edgespark.export.costs import Cost
 from edgespark.export.kept import Kept, check_room, keep
 from edgespark.export.lowering import lower
 from edgespark.export.pack import Draft, pack
-from edgespark.export.placing import Lowered, Traced, data_of, graph_name
-from edgespark.export.plan import Plan, check_cache, check_set
+from edgespark.export.placing import Lowered, Lowering, Traced, data_of, graph_name
+from edgespark.export.plan import Plan, check_cache, check_set, check_weights
 from edgespark.export.precisions import (
     asked,
     check_brought,
@@ -47,6 +48,14 @@ MADE_WITH = ("edgespark", "torch", "onnx", "onnxscript", "onnxruntime", "numpy")
 PLAIN = Plan()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """A bundle in its place, and how each variant was scored where the plan has data."""
+
+    bundle: Bundle
+    costs: tuple[Cost, ...]
+
+
 def export(
     blueprint: Blueprint,
     out: Path,
@@ -55,6 +64,19 @@ def export(
     precisions: tuple[Precision, ...] = (),
     plan: Plan = PLAIN,
 ) -> Bundle:
+    """Write the blueprint as a bundle and open it: see `exported`."""
+    made = exported(blueprint, out, replace=replace, precisions=precisions, plan=plan)
+    return made.bundle
+
+
+def exported(
+    blueprint: Blueprint,
+    out: Path,
+    *,
+    replace: bool,
+    precisions: tuple[Precision, ...] = (),
+    plan: Plan = PLAIN,
+) -> Exported:
     """Write the blueprint as a bundle at `out`, a variant per precision, and open it.
 
     Without `precisions` it has the blueprint's own. Raises InputError for a blueprint of other
@@ -69,6 +91,7 @@ def export(
     among = asked(precisions or blueprint.precisions)
     check_brought(blueprint.stages, among)
     check_cache(plan, among)
+    check_weights(plan)
     check_set(blueprint, plan)
     with ExitStack() as stack:
         draft = stack.enter_context(pack(out, replace=replace))
@@ -79,10 +102,11 @@ def export(
             reference = reference_bundle(blueprint, stages, among, draft, kept)
         lowerings = lower(stages, plan, reference, draft)
         with track(stages, "export", len(stages)) as shown:
-            made = [_part(each, among, lowerings[each.stage.name], draft, kept) for each in shown]
-        parts, parity = zip(*made, strict=True)
+            built = [_part(each, among, lowerings[each.stage.name], draft, kept) for each in shown]
+        parts, parity = zip(*built, strict=True)
         manifest = _manifest(blueprint, draft, among, parts, tuple(chain(*parity)))
-        return draft.finish(manifest)
+        made = decided(manifest, draft, plan)
+        return Exported(bundle=draft.finish(made.manifest), costs=made.costs)
 
 
 def _kept(
@@ -123,16 +147,18 @@ def _part(
         reference=draft.add(f"reference/{stage.name}.npz", npz(built.reference)),
         calibration=None
         if calibration is None
-        else draft.add(f"calibration/{stage.name}.json", _text(calibration, lowered.lowering.how)),
+        else draft.add(f"calibration/{stage.name}.json", _text(calibration, lowered.lowering)),
     )
     return part, tuple(lowered.told(each) for each in built.measured)
 
 
-def _text(calibration: PartCalibration, how: Int8) -> bytes:
-    """Write what was gathered, without the arrays, and the methods that INT8 was made by."""
+def _text(calibration: PartCalibration, lowering: Lowering) -> bytes:
+    """Write what was gathered, without the arrays, and the methods that integers were made by."""
+    how = lowering.how
     told = {k: v for k, v in document(calibration).items() if k not in ("arrays", "sha256")}
     methods = {each.name: getattr(how, each.name) for each in fields(how) if each.name != "keep"}
-    return f"{json.dumps({**told, 'int8': methods}, indent=1)}\n".encode()
+    made = {**told, "int8": methods, "weights": asdict(lowering.weights)}
+    return f"{json.dumps(made, indent=1)}\n".encode()
 
 
 def _manifest(

@@ -1,10 +1,12 @@
 """From what a plan allows to what each stage's narrower graphs are made by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import onnx
 
 from edgespark.calibration.gather import How, gather, provenance
+from edgespark.calibration.moments import Moments, Wanted, gather_moments
 from edgespark.calibration.ranges import PartCalibration, load
 from edgespark.calibration.sets import CalibrationSet, check_fit
 from edgespark.engines.passes.prepare import prepared
@@ -17,6 +19,9 @@ from edgespark.export.spending import Spending, spend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.manifest import Part
 
+ENOUGH = 32
+"""Samples of each modality whose second moments are taken: a few thousand rows."""
+
 
 def lower(
     stages: Sequence[Traced], plan: Plan, reference: Bundle | None, draft: Draft
@@ -28,12 +33,18 @@ def lower(
     else; CheckError, with the best that was found, where the budget cannot be met.
     """
     if plan.calibration is None or reference is None:
-        return {each.stage.name: Lowered(lowering=Lowering()) for each in stages}
+        plain = Lowered(lowering=Lowering(weights=plan.weights))
+        return {each.stage.name: plain for each in stages}
     found = _calibrations(reference, plan.calibration, plan)
+    moments = moments_of(reference, plan.calibration, plan.limit, draft)
     lowered = {
         each.stage.name: Lowered(
             lowering=Lowering(
-                calibration=found.get(each.stage.name), how=plan.how, cache=plan.cache
+                calibration=found.get(each.stage.name),
+                how=plan.how,
+                cache=plan.cache,
+                weights=plan.weights,
+                moments=moments,
             )
         )
         for each in stages
@@ -42,6 +53,29 @@ def lower(
         return lowered
     spending = Spending(reference=reference, samples=plan.calibration, budget=plan.budget)
     return spend(spending, stages, lowered, beside(draft))
+
+
+def moments_of(
+    reference: Bundle, samples: CalibrationSet, limit: int | None, draft: Draft
+) -> Callable[[Mapping[str, int]], Moments]:
+    """Return what gathers the second moments of the decoder's tensors, each once, when asked.
+
+    They lie beside the draft, and go with it.
+    """
+    known: dict[str, Path] = {}
+    few = min(ENOUGH, limit or ENOUGH)
+    part = reference.manifest.language.decoder
+
+    def of(tensors: Mapping[str, int]) -> Moments:
+        lacking = {name: channels for name, channels in tensors.items() if name not in known}
+        if lacking:
+            folder = draft.root.parent / f"moments-{len(known)}"
+            wanted = Wanted(part=part, tensors=lacking)
+            made = gather_moments(reference, wanted, samples, folder, How(limit=few))
+            known.update(made.files)
+        return Moments(files=known)
+
+    return of
 
 
 def _calibrations(

@@ -15,17 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from edgespark.calibration.moments import Moments
 from edgespark.calibration.ranges import PartCalibration
 from edgespark.engines.awq import scaled
 from edgespark.engines.fp16 import halved, last
+from edgespark.engines.gptq import products, rounder
 from edgespark.engines.graphs import check, inline
 from edgespark.engines.int8 import Int8, Ready, ready
 from edgespark.engines.layers import Report
 from edgespark.engines.passes.int8_cache import as_codes, int8_cache
 from edgespark.engines.passes.prepare import prepared
-from edgespark.engines.streamed import store
+from edgespark.engines.streamed import How, store
+from edgespark.engines.weight_only import Rounder, Weights
 from edgespark.export.kept import Kept
 from edgespark.export.layers import watched
+from edgespark.export.made_of import made_of
 from edgespark.export.models.llama import LlamaDecoder
 from edgespark.export.outline import outline
 from edgespark.export.pack import Draft
@@ -46,14 +50,17 @@ INTEGERS: tuple[Precision, ...] = ("int8", "int4")
 class Lowering:
     """What a stage's narrower graphs are made by: what was gathered for it, and the methods.
 
-    With `cache` a decoder's states are int8 where its weights are integers. `ready` is the stage's
-    graph made ready for int8, where that was done before.
+    With `cache` a decoder's states are int8 where its weights are integers, which are made as
+    `weights` says; `moments` gives what their rounding may need. `ready` is the stage's graph made
+    ready for int8, where that was done before.
     """
 
     calibration: PartCalibration | None = None
     how: Int8 = field(default_factory=Int8)
     ready: Ready | None = None
     cache: bool = False
+    weights: Weights = field(default_factory=Weights)
+    moments: Callable[[Mapping[str, int]], Moments] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -211,9 +218,10 @@ def _write(
     traced: Traced, precision: Precision, name: str, lowering: Lowering, folder: Path
 ) -> None:
     outline, source = _planned(traced, precision, lowering)
+    how = _how(traced, precision, lowering)
     if _as_codes(traced.stage, precision, lowering):
         outline = int8_cache(outline, traced.stage.states, _peaks(traced.stage, lowering)).model
-    model = store(outline, source, folder, data_of(name), precision)
+    model = store(outline, source, folder, data_of(name), how)
     data = folder / data_of(name)
     if not traced.streams and data.stat().st_size < INLINE:
         model = inline(model, folder)
@@ -228,11 +236,28 @@ def _planned(
     source, calibration = traced.source(), lowering.calibration
     if precision == "fp16" and traced.stage.role != "embedder":
         return _halved(traced, traced.outline, calibration)[0], source
-    if traced.stage.role != "decoder":
+    if not _rounds(traced, precision, lowering, "awq") or calibration is None:
         return traced.outline, source
-    if precision in INTEGERS and calibration is not None and lowering.how.smooth:
-        return traced.outline, scaled(source, traced.outline, calibration.tensors, precision)
-    return traced.outline, source
+    made = scaled(source, traced.outline, calibration.tensors, precision, lowering.weights)
+    return traced.outline, made
+
+
+def _how(traced: Traced, precision: Precision, lowering: Lowering) -> How:
+    """Let second moments steer how weights are rounded."""
+    if not _rounds(traced, precision, lowering, "gptq") or lowering.moments is None:
+        return How(precision=precision, weights=lowering.weights)
+    outline = traced.outline
+    moments = lowering.moments(products(outline, precision, lowering.weights))
+    return How(
+        precision=precision,
+        weights=lowering.weights,
+        rounding=rounder(outline.graph, moments),
+    )
+
+
+def _rounds(traced: Traced, precision: Precision, lowering: Lowering, by: Rounder) -> bool:
+    integers = traced.stage.role == "decoder" and precision in INTEGERS
+    return integers and lowering.weights.rounding == by
 
 
 def _halved(
@@ -253,21 +278,13 @@ def data_of(name: str) -> str:
     return f"{name}.data"
 
 
-def made_of(stage: Stage) -> str:
-    """Sum up in a digest what a stage's graphs are made of, but for the values of its weights."""
-    told = hashlib.sha256(repr((stage.module, stage.inputs, stage.outputs, stage.states)).encode())
-    for name, buffer in stage.module.named_buffers():
-        told.update(f"{name} {buffer.shape} {buffer.dtype}".encode())
-        if not buffer.is_meta:
-            told.update(buffer.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return told.hexdigest()
-
-
 def bound(stage: Stage, precision: Precision, lowering: Lowering) -> str:
     """Sum up what a kept graph is made of: of its stage, and of what was gathered on data."""
-    if lowering.calibration is None or precision == "fp32":
+    if precision == "fp32":
         return made_of(stage)
-    told = f"{made_of(stage)} {lowering.calibration.provenance} {lowering.how} {lowering.cache}"
+    calibration = lowering.calibration
+    provenance = None if calibration is None else calibration.provenance
+    told = f"{made_of(stage)} {provenance} {lowering.how} {lowering.cache} {lowering.weights}"
     return hashlib.sha256(told.encode()).hexdigest()
 
 

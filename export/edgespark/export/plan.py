@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgespark.calibration.sets import CalibrationSet
 from edgespark.engines.int8 import Int8
+from edgespark.engines.weight_only import Weights
 from edgespark.export.blueprint import Blueprint
 from edgespark.runtime.errors import InputError, UsageError
 from edgespark.runtime.manifest import Precision
@@ -23,7 +24,8 @@ class Plan:
     taken where set, graphs and preprocessing are still those of then; without, they are gathered
     on the first `limit` samples of each modality (None: all). `how` are the methods of INT8.
     `budget` is what a task's score may fall by, in points (of errors: in percent of them): layers
-    are given back to float32 until it holds. `cache` keeps keys and values as int8.
+    are given back to float32 until it holds. `cache` keeps keys and values as int8. `weights` tells
+    how the LLM's integers are made. With `lowered` a CPU is to run derived graphs: they are timed.
     """
 
     calibration: CalibrationSet | None = None
@@ -32,6 +34,17 @@ class Plan:
     how: Int8 = field(default_factory=Int8)
     budget: float | None = None
     cache: bool = False
+    weights: Weights = field(default_factory=Weights)
+    lowered: bool = False
+
+
+def check_weights(plan: Plan) -> None:
+    """Refuse a rounding that goes by data where there is none: UsageError."""
+    if plan.calibration is None and plan.weights.rounding != "nearest":
+        raise UsageError(
+            f"{plan.weights.rounding} rounds by what layers see on data: give a calibration set, "
+            "or round to the nearest"
+        )
 
 
 def check_budget(budget: float, precisions: Sequence[Precision]) -> None:

@@ -104,10 +104,11 @@ def _fixed(
     for each in stages:
         if each.stage.role in BY_WEIGHT:
             placed = place(each, "int8", draft, None, lowered[each.stage.name].lowering)
-            yield each.stage.name, _swap(placed, draft)
+            yield each.stage.name, swapped(placed, draft)
 
 
-def _swap(placed: Placed, draft: Draft) -> Swap:
+def swapped(placed: Placed, draft: Draft) -> Swap:
+    """Return what puts a graph of a draft in the place of a reference."""
     return Swap(
         graph=placed.content,
         folder=draft.root / "graphs" if placed.data else None,

@@ -5,6 +5,7 @@ from pathlib import PurePosixPath
 
 from edgespark.runtime import _check_chain, _check_heads
 from edgespark.runtime._check_parts import has_role, known, twice
+from edgespark.runtime.choices import Choice
 from edgespark.runtime.manifest import File, Graph, Manifest, Measurement, Part, Route
 from edgespark.runtime.preprocessing import Text
 
@@ -16,9 +17,11 @@ RESERVED_MODALITIES = (
     "max_tokens",
     "temperature",
     "top_p",
+    "top_k",
     "seed",
     "stop",
     "decoding",
+    "prompt_lookup",
     "stream",
 )
 RESERVED_VARIANTS = ("auto",)
@@ -174,6 +177,25 @@ def _evidence(manifest: Manifest) -> Iterator[str]:
         for name in score.values:
             if name not in variants:
                 yield f"{at}.values: {known(name, 'variant', variants)}"
+    for i, choice in enumerate(manifest.evidence.choices):
+        yield from _chosen(f"$.evidence.choices[{i}]", choice, manifest)
+
+
+def _chosen(at: str, choice: Choice, manifest: Manifest) -> Iterator[str]:
+    variants = [variant.name for variant in manifest.variants]
+    if manifest.preferred.get(choice.device) != choice.variant:
+        yield f"{at}: {choice.variant!r} is not what $.preferred names for {choice.device!r}"
+    for where, figures in (("ms", choice.ms), ("lost", choice.lost)):
+        for name in figures:
+            if name not in variants:
+                yield f"{at}.{where}: {known(name, 'variant', variants)}"
+    yield from (
+        f"{at}.ms: {name!r} took {ms} ms, and no step takes less than 0"
+        for name, ms in choice.ms.items()
+        if ms < 0
+    )
+    if not choice.why.strip():
+        yield f"{at}.why: must not be blank"
 
 
 def _layers(at: str, measured: Measurement) -> Iterator[str]:

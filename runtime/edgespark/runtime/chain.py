@@ -1,8 +1,9 @@
 """From a modality's input to its tokens in the language space, along the route of the manifest."""
 
 import hashlib
+import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,13 +11,17 @@ from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import UnknownModality
 from edgespark.runtime.inputs import Prepared, prepare
 from edgespark.runtime.manifest import Manifest, Route
+from edgespark.runtime.overlap import overlapped
 from edgespark.runtime.parts import Parts
 from edgespark.runtime.ports import check_finite, part_and_port
 from edgespark.runtime.stats import Record
 from edgespark.runtime.tokens import Tokenizer
 from edgespark.runtime.wording import near
 
-KEPT = 8  # routes' outputs that are kept: a few scenes, each with a few modalities
+KEPT = 64 << 20
+"""Bytes of routes' outputs that are kept: thirteen modalities of 256 tokens, 4096 wide, are 55 MB.
+
+Of a small model they are hundreds of inputs, and of a board of 8 GB less than a hundredth."""
 
 
 def route_named(manifest: Manifest, modality: str) -> Route:
@@ -33,11 +38,18 @@ def route_named(manifest: Manifest, modality: str) -> Route:
 class Chain:
     """Runs routes; outputs are kept by the content of the prepared input."""
 
-    def __init__(self, manifest: Manifest, parts: Parts, tokenizer: Tokenizer) -> None:
-        """Take what the routes need; nothing is run yet."""
+    def __init__(
+        self, manifest: Manifest, parts: Parts, tokenizer: Tokenizer, at_once: int = 1
+    ) -> None:
+        """Take what the routes need; nothing is run yet.
+
+        Up to `at_once` routes without a common part run at the same time (`overlap.workers`).
+        """
         self._parts = parts
         self._tokenizer = tokenizer
         self._manifest = manifest
+        self._at_once = at_once
+        self._preparing = threading.Lock()
         self._kept: OrderedDict[bytes, Array] = OrderedDict()
 
     def prepared(self, modality: str, value: object, record: Record) -> Prepared:
@@ -53,19 +65,64 @@ class Chain:
 
         DeviceError, which names the part, where one gives NaN or infinity.
         """
-        route = route_named(self._manifest, modality)
-        prepared = self.prepared(modality, value, record)
-        key = _digest(modality, prepared.arrays)
-        if key in self._kept:
-            record.cached.append(modality)
+        return self.all_tokens({modality: value}, record)[modality]
+
+    def all_tokens(self, modalities: Mapping[str, object], record: Record) -> dict[str, Array]:
+        """Return each modality's tokens, in the order given: see `tokens`.
+
+        Where several fail, the error of the first is raised. Stages of routes that run at the same
+        time take longer in all than the clock shows.
+        """
+        routes = [route_named(self._manifest, modality) for modality in modalities]
+        apart = groups(routes)
+        if min(self._at_once, len(apart)) > 1:
+            made = self._overlapped(routes, apart, modalities, record)
         else:
-            # a copy, since the part's next run writes there again
-            self._kept[key] = self._run(route, prepared.arrays, record).copy()
-            self._kept[key].flags.writeable = False
+            made = [self._made(route, modalities[route.modality], record) for route in routes]
+        for key, tokens in made:
+            self._keep(key, tokens)
+        return {route.modality: tokens for route, (_, tokens) in zip(routes, made, strict=True)}
+
+    def _overlapped(
+        self,
+        routes: Sequence[Route],
+        apart: Sequence[Sequence[int]],
+        modalities: Mapping[str, object],
+        record: Record,
+    ) -> list[tuple[bytes, Array]]:
+        records = [Record() for _ in routes]
+
+        def make(number: int) -> tuple[bytes, Array]:
+            route = routes[number]
+            return self._made(route, modalities[route.modality], records[number])
+
+        try:
+            made = overlapped(apart, make, self._at_once)
+        finally:
+            for each in records:
+                _add(record, each)
+        return [made[number] for number in range(len(routes))]
+
+    def _made(self, route: Route, value: object, record: Record) -> tuple[bytes, Array]:
+        """Return what the route gives, and the key under which it is kept."""
+        with self._preparing:  # one at a time: it may hold warnings back, for the whole process
+            prepared = self.prepared(route.modality, value, record)
+        key = _digest(route.modality, prepared.arrays)
+        if key in self._kept:
+            record.cached.append(route.modality)
+            return key, self._kept[key]
+        # a copy, since the part's next run writes there again
+        tokens = self._run(route, prepared.arrays, record).copy()
+        tokens.flags.writeable = False
+        return key, tokens
+
+    def _keep(self, key: bytes, tokens: Array) -> None:
+        if tokens.nbytes > KEPT:
+            return
+        self._kept[key] = tokens
         self._kept.move_to_end(key)
-        while len(self._kept) > KEPT:
+        while sum(each.nbytes for each in self._kept.values()) > KEPT:
             self._kept.popitem(last=False)
-        return self._kept[key]
 
     def embed(self, ids: list[int], record: Record, stage: str = "") -> Array:
         """Return the embeddings of text ids, float32 [1, ids, width]."""
@@ -92,6 +149,26 @@ class Chain:
             check_finite(part, made)
             known.update({f"{part}.{port}": array for port, array in made.items()})
         return known[route.output]
+
+
+def groups(routes: Sequence[Route]) -> list[list[int]]:
+    """Put routes that share a part, be it through others, together: groups of their places."""
+    found: list[tuple[set[str], list[int]]] = []
+    for number, route in enumerate(routes):
+        parts, numbers = {part_and_port(wire.target)[0] for wire in route.wires}, [number]
+        for group in [each for each in found if each[0] & parts]:
+            found.remove(group)
+            parts, numbers = parts | group[0], group[1] + numbers
+        found.append((parts, sorted(numbers)))
+    return sorted(numbers for _, numbers in found)
+
+
+def _add(record: Record, other: Record) -> None:
+    """Write down what another record says of a route."""
+    for name, took in other.stages.items():
+        record.stages[name] = record.stages.get(name, 0.0) + took
+    record.valid |= other.valid
+    record.cached += other.cached
 
 
 def _digest(modality: str, arrays: Mapping[str, Array]) -> bytes:

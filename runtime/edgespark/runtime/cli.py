@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": "edgespark.runtime.commands.verify",
     "sample": "edgespark.calibration.cli_sample",
     "calibrate": "edgespark.engines.calibrate",
+    "build": "edgespark.engines.cli_build",
     "convert": "edgespark.export.checkpoints.cli",
 }
 EXPORT = "edgespark.export.cli"
@@ -35,6 +36,7 @@ SUMMARY = """usage: edgespark COMMAND …
   verify     hash a bundle's files and measure its graphs against their references
   sample     make a calibration set of the files in a folder
   calibrate  gather on a set the ranges that narrower graphs need
+  build      derive of a bundle's graphs what a target runs fastest
   convert    write a checkpoint as safetensors, with its tokenizer
 
 edgespark COMMAND --help says more; export-engines makes bundles."""

@@ -1,18 +1,21 @@
-"""The decoder with its memory: state buffers that are allocated once and appended to in place."""
+"""The decoder with its memory: what was fed stays in its states, and the next run goes on there."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Protocol
 
 import numpy as np
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import UsageError
-from edgespark.runtime.manifest import Part, Port, State
+from edgespark.runtime.manifest import Part, State
 from edgespark.runtime.memory import zeros
 from edgespark.runtime.sampling import check_logits
+from edgespark.runtime.states import Appended, Arrays, InPlace, States, told
 
 PREFILL = "decoder.prefill"  # the stage in which the prompt is fed
+STEPS = "decoder.steps"  # and that in which its own tokens are
 
 
 class Run(Protocol):
@@ -24,6 +27,109 @@ class Run(Protocol):
         """Return the outputs by name."""
 
 
+Bind = Callable[[Mapping[str, Array], Mapping[str, Array]], Callable[[], None]]
+"""Binds all inputs and outputs of the decoder part, and returns what runs it on them."""
+
+
+class Decoder:
+    """Feeds embeddings to the decoder part, and keeps what it carries from run to run."""
+
+    def __init__(
+        self, part: Part, states: tuple[State, ...], context: int, *, in_place: bool = False
+    ) -> None:
+        """Allocate the states for at most `context` positions; DeviceError if they do not fit.
+
+        With `in_place` the graph updates its states itself (`InPlace`), else it gives new rows.
+        """
+        self._part = part
+        self._context = context
+        made = InPlace if in_place else Appended
+        self._states: States = made(part.name, states, context)
+        self._outputs: Arrays = {}
+        self._most = 0
+        self._length = 0
+        self._given(1)
+
+    @property
+    def length(self) -> int:
+        """How many positions were fed and are kept."""
+        return self._length
+
+    def restart(self) -> None:
+        """Forget the sequence; the memory is kept."""
+        self._length = 0
+
+    def keep(self, count: int) -> None:
+        """Forget all but the first `count` positions."""
+        self._length = min(self._length, count)
+
+    def forget(self, count: int) -> None:
+        """Forget the last `count` positions: what is fed next takes their places."""
+        self._length = max(self._length - count, 0)
+
+    def feed(self, embeddings: Array, run: Run, last: int = 1) -> dict[str, Array]:
+        """Append float32 [1, sequence, width]; return the outputs at the `last` positions of it.
+
+        `hidden` is float32 [1, last, width], `logits` float32 [1, last, vocabulary]; both are
+        written over by the next call. UsageError beyond the context, DeviceError where a value is
+        NaN. After an error or an interrupt in a run the sequence is forgotten.
+        """
+        rows = embeddings.shape[1]
+        end = self._end(rows)
+        inputs, outputs = self._states.bound(self._length, end)
+        fed = {"inputs_embeds": embeddings, "select": _places(rows)[rows - last :]}
+        self._length = 0
+        made = run(fed | inputs, outputs=self._given(last) | outputs)
+        check_logits(made["logits"], self._part.name)
+        self._length = end
+        return made
+
+    def bound(self, embeddings: Array, bind: Bind) -> Callable[[], Array]:
+        """Bind a step that appends what lies in `embeddings`, float32 [1, rows, width].
+
+        The step returns the logits at each of them, float32 [rows, vocabulary]; errors as `feed`.
+        Only where the states are in place: no others are the same arrays in every run.
+        """
+        rows = embeddings.shape[1]
+        inputs, outputs = self._states.bound(0, rows)
+        given = self._given(rows)
+        fed = {"inputs_embeds": embeddings, "select": _places(rows)}
+        run = bind(fed | inputs, given | outputs)
+        logits: Array = given["logits"][0]
+
+        def step() -> Array:
+            end = self._end(rows)
+            self._states.bound(self._length, end)
+            self._length = 0
+            run()
+            if rows > 1 or not isfinite(logits.max()):  # NaN where any value is NaN
+                check_logits(logits, self._part.name)
+            self._length = end
+            return logits
+
+        return step
+
+    def _end(self, rows: int) -> int:
+        end = self._length + rows
+        if end > self._context:
+            raise UsageError(f"{end} positions do not fit the context of {self._context}")
+        return end
+
+    def _given(self, rows: int) -> Arrays:
+        """Return memory for the outputs at so many positions, the same one each time."""
+        if rows > self._most:
+            self._most = rows
+            self._outputs = {
+                port.name: zeros((1, rows, port.axes[2].high), *told(self._part.name, port))
+                for port in self._part.outputs
+            }
+        return {name: array[:, :rows] for name, array in self._outputs.items()}
+
+
+def _places(rows: int) -> Array:
+    return np.arange(rows, dtype=np.int64)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """When generation ends: at an id of `end`, or after `max_tokens` ids."""
@@ -32,78 +138,63 @@ class Limits:
     max_tokens: int
 
 
-class Decoder:
-    """Feeds embeddings to the decoder part and keeps its states, [context, 1, …] each.
+class Steps(Protocol):
+    """Feeds what an answer is made of."""
 
-    The rows that were fed are bound as `past`, the rows after them as `new`: the graph writes its
-    new rows where the next step reads them, and nothing is copied.
-    """
-
-    def __init__(self, part: Part, states: tuple[State, ...], context: int) -> None:
-        """Allocate the states for at most `context` positions; DeviceError if they do not fit."""
-        self._name = part.name
-        self._context = context
-        self._states = [(s, self._room(s.past, context)) for s in states]
-        self._given = {port.name: self._room(port, 1) for port in part.outputs}
-        self._length = 0
-
-    def _room(self, port: Port, rows: int) -> Array:
-        return zeros((rows, *_sizes(port)), port.dtype, f"{self._name}: its {port.name!r}")
-
-    def restart(self) -> None:
-        """Forget the sequence; the memory is kept."""
-        self._length = 0
+    def step(self, ids: list[int]) -> Array:
+        """Append the ids; return the logits behind each of them, float32 [ids, vocabulary]."""
 
     def forget(self, count: int) -> None:
-        """Forget the last `count` positions: what is fed next takes their places."""
-        self._length = max(self._length - count, 0)
+        """Forget the last positions."""
 
-    def feed(self, embeddings: Array, run: Run) -> dict[str, Array]:
-        """Append float32 [1, sequence, width]; return the outputs at its last position.
 
-        `hidden` is float32 [1, 1, width], `logits` float32 [1, 1, vocabulary]; both are written
-        over by the next call. UsageError beyond the context, DeviceError where a value is NaN.
-        """
-        begin, end = self._length, self._length + embeddings.shape[1]
-        if end > self._context:
-            raise UsageError(f"{end} positions do not fit the context of {self._context}")
-        inputs: dict[str, Array] = {
-            "inputs_embeds": embeddings,
-            "position_ids": np.arange(begin, end, dtype=np.int64)[None],
-            "select": np.array([end - begin - 1], np.int64),
-        }
-        outputs = dict(self._given)
-        for state, rows in self._states:
-            inputs[state.past.name] = rows[:begin]
-            outputs[state.new.name] = rows[begin:end]
-        made = run(inputs, outputs=outputs)
-        check_logits(made["logits"], self._name)
-        self._length = end
-        return made
+class Draft(Protocol):
+    """Guesses how a sequence goes on."""
+
+    def add(self, token: int) -> None:
+        """Take the next id of the sequence."""
+
+    def draft(self, most: int) -> list[int]:
+        """Return at most `most` ids that may follow; often none."""
+
+
+class Undrafted:
+    """Guesses nothing."""
+
+    def add(self, token: int) -> None:
+        """Take no notice."""
+
+    def draft(self, most: int) -> list[int]:  # noqa: ARG002 the interface
+        """Return nothing."""
+        return []
 
 
 def generate(
-    feed: Callable[[Array, str], Mapping[str, Array]],
-    embeddings: Array,
-    embed: Callable[[list[int]], Array],
+    logits: Array,
+    steps: Steps,
     choose: Callable[[Array], int],
     limits: Limits,
+    guesses: Draft = Undrafted(),  # noqa: B008 it holds nothing
 ) -> Iterator[int]:
-    """Feed the sequence, float32 [1, sequence, width], and give one id after the other.
+    """Give one id after the other, the first from the logits behind the sequence [1, vocabulary].
 
-    `feed` takes embeddings and a stage's name and returns the outputs at the last position; `embed`
-    gives float32 [1, 1, width] for one id; `choose` picks an id from logits [vocabulary].
+    `choose` picks an id from logits [vocabulary]. A draft is fed in one run with the id before it,
+    and kept as far as the same ids are chosen: those given are the same without `guesses`, but
+    where two are as likely up to the rounding between runs of one position and of several.
     """
-    step = feed(embeddings, PREFILL)
-    for left in reversed(range(limits.max_tokens)):
-        token = choose(step["logits"][0, 0])
-        if token in limits.end:
-            return
-        yield token
+    left, draft = limits.max_tokens, list[int]()
+    while left:
+        token = kept = 0
+        for kept, row in enumerate(logits):
+            token = choose(row)
+            if token in limits.end:
+                return
+            left -= 1
+            yield token
+            guesses.add(token)
+            if not left or token != (draft[kept] if kept < len(draft) else None):
+                break
         if left:
-            step = feed(embed([token]), "decoder.steps")
-
-
-def _sizes(port: Port) -> tuple[int, ...]:
-    # the first axis is the caller's; the others are fixed, or count the one sequence there is
-    return tuple(axis.high if axis.static else 1 for axis in port.axes[1:])
+            steps.forget(len(draft) - kept)
+            draft = guesses.draft(left - 1)
+            logits = steps.step([token, *draft])

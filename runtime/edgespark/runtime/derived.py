@@ -6,70 +6,70 @@ own files hold. To delete them is always safe: the portable graphs run then.
 """
 
 import hashlib
+import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from edgespark.runtime import _decode
+from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.derived_record import FILE, FORMAT, VERSION, Derived, problems, sources
 from edgespark.runtime.errors import BundleError
-from edgespark.runtime.manifest import DERIVED, File, Graph, Part, Port, Precision, State
+from edgespark.runtime.manifest import DERIVED, Graph, Part
+from edgespark.runtime.wording import printable
 
-FORMAT = "edgespark-derived"
-VERSION = 1
-FILE = "derived.json"
+PORTABLE = "portable"  # the form of a bundle's own graphs
 CACHE = "EDGESPARK_CACHE"  # the variable that names another folder of such folders
 LIMIT = 1 << 20  # bytes of the record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Derived:
-    """What one derived graph is made of, and what it takes and gives.
-
-    `lowering` names the target and the revision of its passes, as in "cpu-1". `source` are the
-    SHA-256 of the portable graph and of its data files; `onnxruntime` is the oldest version that
-    runs what came out. `states` are kept in place: `past` and `new` are one memory, [batch 1,
-    heads, context, head_dim], in which the graph writes the rows of this step itself. Where they
-    are int8, a value is its code times `step`. Paths of files are relative to the folder.
-    """
-
-    format: str = FORMAT
-    version: int = VERSION
-    lowering: str
-    part: str
-    precision: Precision
-    source: tuple[str, ...]
-    onnxruntime: str
-    inputs: tuple[Port, ...]
-    outputs: tuple[Port, ...]
-    states: tuple[State, ...] = ()
-    file: File
-    data: tuple[File, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """A derived graph on disk: its record, and its files, hashed when they are read."""
+    """A derived graph on disk: its record, and its files, hashed when they are read.
+
+    `files.root` is the folder that it lies in.
+    """
 
     record: Derived
     files: Bundle
 
+    @property
+    def bytes(self) -> int:
+        """Count the bytes of the graph and its weights, as recorded."""
+        return sum(file.bytes for file in (self.record.file, *self.record.data))
 
-def fingerprint(graph: Graph, lowering: str) -> str:
-    """Return the name of the folder of what a lowering makes of the graph: 32 hex digits."""
-    told = "\n".join((lowering, *sources(graph)))
-    return hashlib.sha256(told.encode()).hexdigest()[:32]
 
+def fingerprint(bundle: Bundle, part: Part, graph: Graph, lowering: str) -> str:
+    """Return the name of the folder of what a lowering makes of the part's graph: 32 hex digits.
 
-def sources(graph: Graph) -> tuple[str, ...]:
-    """Return the SHA-256 of the graph and of its data files."""
-    return tuple(file.sha256 for file in (graph.file, *graph.data))
+    It sums up all that a lowering goes by: hashes, ports, states, and the context.
+    """
+    told = {
+        "lowering": lowering,
+        "part": part.name,
+        "precision": graph.precision,
+        "source": sources(graph),
+        "ports": [asdict(each) for each in (*part.inputs, *part.outputs)],
+        "states": [asdict(each) for each in graph.states],
+        "context": bundle.manifest.language.context,
+    }
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def folders(bundle: Bundle) -> Iterator[Path]:
-    """Give the folders in which derived graphs are looked for, the bundle's own first."""
-    yield bundle.root / DERIVED
+    """Give the folders in which derived graphs are looked for, the bundle's own first.
+
+    BundleError where the bundle's own leads out of it.
+    """
+    own = bundle.root / DERIVED
+    with _told(own):
+        if not own.resolve().is_relative_to(bundle.root.resolve()):
+            raise BundleError(DERIVED, ["is a link that leads out of the bundle"])
+    yield own
     if named := os.environ.get(CACHE):
         yield Path(named)
 
@@ -79,37 +79,119 @@ def find(bundle: Bundle, part: Part, graph: Graph, lowering: str) -> Found | Non
 
     BundleError, which says to delete it, for a record that is broken or of something else.
     """
-    name = fingerprint(graph, lowering)
+    name = fingerprint(bundle, part, graph, lowering)
     for folder in folders(bundle):
-        if (folder / name / FILE).is_file():
-            record = _read(folder / name / FILE)
-            _check(record, part, graph, lowering, folder / name)
-            return Found(record=record, files=replace(bundle, root=(folder / name).resolve()))
+        if _is_there(folder / name):
+            found = read(bundle, folder / name)
+            context = bundle.manifest.language.context
+            told = list(problems(found.record, part, graph, context))
+            if found.record.lowering != lowering:
+                told.insert(0, f"its lowering is {found.record.lowering!r}, expected {lowering!r}")
+            if told:
+                raise broken(folder / name, told)
+            return found
     return None
 
 
-def _read(path: Path) -> Derived:
-    with path.open("rb") as stream:
-        content = stream.read(LIMIT + 1)
+def _is_there(folder: Path) -> bool:
+    with _told(folder), suppress(FileNotFoundError, NotADirectoryError):
+        folder.lstat()
+        return True
+    return False
+
+
+def read(bundle: Bundle, folder: Path) -> Found:
+    """Read the record of a derived graph; BundleError where it is broken, or leads elsewhere."""
+    with _told(folder):
+        root = folder.resolve(strict=True)
+        if not root.is_relative_to(folder.parent.resolve()):
+            raise BundleError(FILE, [f"the folder is a link that leads out, to {root}"])
+        if not (root / FILE).resolve(strict=True).is_relative_to(root):
+            raise BundleError(FILE, [f"{FILE} is a link that leads out of the folder"])
+        if not (root / FILE).is_file():
+            raise BundleError(FILE, [f"{FILE} is not a regular file"])
+        with (root / FILE).open("rb") as stream:
+            record = _record(stream.read(LIMIT + 1))
+    return Found(record=record, files=replace(bundle, root=root))
+
+
+def check_files(found: Found) -> None:
+    """Hash the files; BundleError, which says to delete the folder, where one was changed."""
+    with _told(found.files.root):
+        for file in (found.record.file, *found.record.data):
+            found.files.verified(file)
+
+
+def program(found: Found, threads: int | None) -> Program:
+    """Read and hash what a backend needs to open the derived graph; BundleError as `check_files`.
+
+    Its ports are those of the record, states last.
+    """
+    record, root = found.record, found.files.root
+    with _told(root):
+        for file in record.data:
+            found.files.verified(file)
+        content = found.files.read(record.file)
+    return Program(
+        where=f"{DERIVED}/{root.name}/{record.file.path}",
+        graph=content,
+        inputs=(*record.inputs, *(state.past for state in record.states)),
+        outputs=(*record.outputs, *(state.new for state in record.states)),
+        folder=root if record.data else None,
+        data=tuple(file.path for file in record.data),
+        threads=threads,
+    )
+
+
+def usable(record: Derived) -> str:
+    """Say why the installed ONNX Runtime cannot run the derived graph; "" where it can."""
+    installed = backend("onnxruntime").version()
+    if _numbers(installed) >= _numbers(record.onnxruntime):
+        return ""
+    return (
+        f"{record.lowering} of {record.part} {record.precision} needs onnxruntime "
+        f"{record.onnxruntime} or newer, {installed} is installed"
+    )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """Return the first three numbers of a version; what a wheel adds behind them is left out."""
+    found = [re.match(r"\d+", each) for each in version.split(".")[:3]]
+    told = [int(each.group()) for each in found if each]
+    return (*told, *[0] * (3 - len(told)))
+
+
+def _record(content: bytes) -> Derived:
     if len(content) > LIMIT:
-        raise _broken(path.parent, [f"has more than {LIMIT} bytes"])
+        raise BundleError(FILE, [f"has more than {LIMIT} bytes"])
     try:
         value = _decode.parse(content.decode())
     except ValueError as error:
-        raise _broken(path.parent, [f"is no strict JSON: {error}"]) from None
+        raise BundleError(FILE, [f"is no strict JSON: {error}"]) from None
+    if not isinstance(value, dict) or (value.get("format"), value.get("version")) != (
+        FORMAT,
+        VERSION,
+    ):
+        raise BundleError(FILE, [f"is no {FORMAT} of version {VERSION}"])
     made, problems = _decode.decode(Derived, value)
     if made is None:
-        raise _broken(path.parent, problems)
+        raise BundleError(FILE, problems)
     return made
 
 
-def _check(made: Derived, part: Part, graph: Graph, lowering: str, folder: Path) -> None:
-    wanted = (FORMAT, VERSION, lowering, part.name, graph.precision, sources(graph))
-    has = (made.format, made.version, made.lowering, made.part, made.precision, made.source)
-    if has != wanted:
-        raise _broken(folder, [f"is of {has}, expected {wanted}"])
+@contextmanager
+def _told(folder: Path) -> Iterator[None]:
+    """Turn what is wrong in the folder into one error that says what to do about it."""
+    try:
+        yield
+    except BundleError as error:
+        raise broken(folder, error.problems) from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        reason = getattr(error, "strerror", None) or error
+        raise broken(folder, [f"cannot be read: {reason}"]) from error
 
 
-def _broken(folder: Path, problems: list[str]) -> BundleError:
-    advice = "delete this folder, and run `edgespark build` again"
-    return BundleError(str(folder / FILE), [*problems, advice])
+def broken(folder: Path, told: Sequence[str]) -> BundleError:
+    """Return the error for a derived folder: what is wrong with it, and what to do."""
+    advice = "delete this folder: the portable graph runs then, `edgespark build` makes it again"
+    return BundleError(str(folder), [*map(printable, told), advice])

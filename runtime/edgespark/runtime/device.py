@@ -15,12 +15,14 @@ class Device:
     """A device by name, the backend that serves it, and what it truly computes in.
 
     `widened` are the precisions whose arithmetic the backend carries out in float32: it shows their
-    rounding and overflow only where each tensor is rounded apart (`Program.exact`).
+    rounding and overflow only where each tensor is rounded apart (`Program.exact`). `lowering`
+    names what derived graphs are made by for this device ("": it runs portable graphs alone).
     """
 
     name: str
     backend: str
     widened: frozenset[Precision] = frozenset()
+    lowering: str = ""
 
     def how(self, precision: Precision) -> How:
         """Say how a graph of that precision is measured on this device.
@@ -31,7 +33,7 @@ class Device:
 
 
 DEVICES = {
-    "cpu": Device(name="cpu", backend="onnxruntime", widened=frozenset({"fp16"})),
+    "cpu": Device(name="cpu", backend="onnxruntime", widened=frozenset({"fp16"}), lowering="cpu-1"),
 }
 AUTO = "cpu"  # the best device that this version knows
 PLANNED = ("cuda", "tensorrt")

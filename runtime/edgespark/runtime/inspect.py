@@ -6,12 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.derived_shelf import Entry, entries
 from edgespark.runtime.manifest import Evidence, Graph, Head, Part, Port, Route
 from edgespark.runtime.ports import part_and_port
 from edgespark.runtime.preprocessing import Preprocessing
 from edgespark.runtime.starts import starts
 from edgespark.runtime.takes import takes
-from edgespark.runtime.wording import printable
+from edgespark.runtime.wording import listed, printable
 
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 STEP = 1024
@@ -21,6 +22,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
     """Return what the manifest says, as the plain JSON values of `edgespark inspect --json`.
 
     `bytes` are file sizes as declared; `evidence` was measured when the bundle was made, not now.
+    `derived` is what was made of the bundle later, and is no part of it.
     """
     manifest = bundle.manifest
     return {
@@ -38,6 +40,7 @@ def describe(bundle: Bundle) -> dict[str, Any]:
         "routes": [_route(route) for route in manifest.routes],
         "samples": [samples.modality for samples in manifest.samples],
         "evidence": _plain(manifest.evidence),
+        "derived": [_derived(entry) for entry in entries(bundle)],
     }
 
 
@@ -48,6 +51,7 @@ def render(description: dict[str, Any]) -> str:
         *(line for route in description["routes"] for line in _route_lines(route)),
         *(line for part in description["parts"] for line in _part_lines(part)),
         *_evidence_lines(description["evidence"]),
+        *_derived_lines(description["derived"]),
     )
     return "\n".join(printable(line) for line in lines)
 
@@ -73,6 +77,19 @@ def _graph(graph: Graph) -> dict[str, Any]:
         "limit": graph.limit,
         "states": [state.past.name for state in graph.states],
         "states_as": sorted({state.past.dtype for state in graph.states}),
+    }
+
+
+def _derived(entry: Entry) -> dict[str, Any]:
+    part, graph, lowering = entry.wanted or (None, None, None)
+    return {
+        "folder": str(entry.folder),
+        "part": part and part.name,
+        "precision": graph and graph.precision,
+        "form": lowering,
+        "bytes": entry.bytes,
+        "stale": entry.stale,
+        "problem": entry.problem,
     }
 
 
@@ -165,6 +182,7 @@ def _evidence_lines(evidence: dict[str, Any]) -> Iterator[str]:
         against = f"; simpler methods: {', '.join(others)}" if others else ""
         what = f"{each['modality']} {each['task']}: {each['metric']} {values}"
         yield f"  {what} (n = {each['n']}){against}"
+    yield from (f"  {each['device']} takes {each['why']}" for each in evidence["choices"])
 
 
 def _layer_lines(measured: dict[str, Any]) -> Iterator[str]:
@@ -176,6 +194,21 @@ def _layer_lines(measured: dict[str, Any]) -> Iterator[str]:
         worst = max(added, key=lambda layer: added[layer])
         yield f"    of {len(added)} layers {worst} adds most to the chain: {added[worst]:.1e}"
     yield from (f"    kept wider: {layer}: {reason}" for layer, reason in kept.items())
+
+
+def _derived_lines(derived: list[dict[str, Any]]) -> Iterator[str]:
+    """Say in a line per lowering what was made, then what is broken, and what nothing asks for."""
+    whole = [each for each in derived if not each["stale"] and not each["problem"]]
+    for form in dict.fromkeys(each["form"] for each in whole):
+        made = [each for each in whole if each["form"] == form]
+        names = listed(f"{each['part']} {each['precision']}" for each in made)
+        yield f"derived, {form}: {names} ({_size(sum(each['bytes'] for each in made))})"
+    for each in derived:
+        if each["problem"]:
+            yield f"derived, broken: {each['part']} {each['precision']}: {each['problem']}"
+    if stale := [each for each in derived if each["stale"]]:
+        size = _size(sum(each["bytes"] for each in stale))
+        yield f"derived, stale: {len(stale)} folders, {size}; see `edgespark build --prune`"
 
 
 def _size(count: float) -> str:

@@ -1,18 +1,19 @@
 """The manifest: the one file that says what a bundle holds and how its parts are chained.
 
-A bundle is a directory. `manifest.json` names every file in it with size and SHA-256; what is made
-later on a device lies under `derived/` and is no part of it. `docs/bundle.md` states the format.
+`manifest.json` names every other file with size and SHA-256; what is made later on a device lies
+under `derived/` and is no part of the bundle. `docs/bundle.md` states the format.
 """
 
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
+from edgespark.runtime.choices import Choice
 from edgespark.runtime.generation import Generation
 from edgespark.runtime.preprocessing import Preprocessing
 
 FORMAT = "edgespark-bundle"
-VERSION = 4
+VERSION = 5
 FILE = "manifest.json"
 DERIVED = "derived"
 
@@ -78,8 +79,8 @@ class Port:
 class State:
     """A tensor that a decoder carries from step to step (KV), sequence-major.
 
-    `past` is read: [past, batch, heads, head_dim]. `new` is given: the rows of this step alone,
-    [sequence, batch, heads, head_dim], which the runtime appends to `past` in place. Where both are
+    `past` is read: [past, batch, heads, head_dim]. `new` is given, [sequence, batch, heads,
+    head_dim]: rows of this step alone, which the runtime appends to `past` in place. Where both are
     int8, a value is its code times `step`; other states have no step.
     """
 
@@ -93,7 +94,7 @@ class Graph:
     """One ONNX graph of a part, at one precision.
 
     `limit` is the greatest |output - reference| that `verify` lets pass, in standard deviations of
-    the reference output. `data` are the graph's external weight files, all in the graph's folder.
+    the reference. `data` are the graph's external weight files, all in the graph's folder.
     """
 
     precision: Precision
@@ -181,9 +182,8 @@ class Language:
 
     The sequence is [begin][for each modality: its prompt, its tokens][template]. `template` holds
     "{prompt}" once. `context` is the most positions that the state can hold. `question` is what
-    the command line asks when it is given no prompt. `decodings` are ways to decode other than the
-    right one, by name: after a prompt with modalities in it so many of its last positions are
-    forgotten, and the first new tokens take their places, as some released code has it.
+    the command line asks when it is given no prompt. `decodings`, by name, forget so many last
+    positions of a prompt with modalities; the first new tokens take their places, as in some code.
     """
 
     tokenizer: File
@@ -227,10 +227,9 @@ class Measurement:
     `error` is in standard deviations of the reference output, the worst of all probes; `ms` is the
     time of the first; `backend` names what ran the graph. A decoder that was proved layer by layer
     has the error of each in `layers`, each fed what PyTorch gave to it, and last the head's.
-    `share` (0…1) is how much is in that precision: of the work of an encoder, a bridge or a head
-    (multiplications of its MatMul, Gemm and Conv nodes), of the bytes of weights otherwise. Keys of
-    `added` and `kept` are layers, by the tensor that each gives: `added` is what it alone, in that
-    precision, adds to the error at the chain's end, `kept` why it is in a wider one.
+    `share` (0…1) is how much is in that precision: of the work of encoder, bridge or head, of the
+    bytes of weights otherwise. Keys of `added` and `kept` are layers, by the tensor that each
+    gives: `added` is what it alone adds to the error at the chain's end, `kept` why it is wider.
     """
 
     part: str
@@ -267,14 +266,15 @@ class Evidence:
     versions: dict[str, str]
     parity: tuple[Measurement, ...]
     scores: tuple[Score, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
     """All that the runtime needs to know of a bundle.
 
-    `preferred` names the variant that each device takes when none is asked for. `sha256` is the
-    digest of all the rest but the files' sizes and digests; whoever writes the file fills it in.
+    `preferred` names the variant that each device takes when none is asked for. `sha256` digests
+    all the rest but the files' sizes and digests; whoever writes the file fills it in.
     """
 
     format: str = FORMAT

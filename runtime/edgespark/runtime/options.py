@@ -12,6 +12,7 @@ from edgespark.runtime.sampling import Sampling
 from edgespark.runtime.wording import near
 
 MOST_THREADS = 1024  # a backend starts them all at once, and is killed where it cannot
+MOST_DRAFTED = 64  # each has logits of its own, and hardly ever are so many kept
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +21,8 @@ class Options:
 
     At most `max_tokens` (>= 1) ids are generated, and the text ends before the first of the `stop`
     strings, none of which may be empty. `forget` is how many of the last positions of a prompt with
-    modalities are forgotten before the first new token is fed.
+    modalities are forgotten before the first new token is fed. Up to `prompt_lookup` tokens (0:
+    none) are drafted from what stands before, and fed at once.
     """
 
     max_tokens: int = 64
@@ -28,10 +30,12 @@ class Options:
     stop: Sequence[str] = ()
     stream: bool = False
     forget: int = 0
+    prompt_lookup: int = 0
 
     def __post_init__(self) -> None:
         """Refuse values of the wrong type or range."""
         check_count("max_tokens", self.max_tokens)
+        check_count("prompt_lookup", self.prompt_lookup, MOST_DRAFTED, least=0)
         if isinstance(self.stop, str) or not isinstance(self.stop, Sequence):
             raise UsageError(f"stop takes several strings, such as ('###',); got {self.stop!r}")
         if not all(isinstance(each, str) and each for each in self.stop):
@@ -40,10 +44,10 @@ class Options:
             raise UsageError(f"stream must be True or False, got {self.stream!r}")
 
 
-def check_count(name: str, value: int, most: float = math.inf) -> None:
-    """Refuse what is no integer from 1 to `most`."""
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < 1:
-        raise UsageError(f"{name} must be an integer >= 1, got {value!r}")
+def check_count(name: str, value: int, most: float = math.inf, least: int = 1) -> None:
+    """Refuse what is no integer from `least` to `most`."""
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name} must be an integer >= {least}, got {value!r}")
     if value > most:
         raise UsageError(f"{name} must be at most {most}, got {value}")
 

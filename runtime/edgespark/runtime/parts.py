@@ -1,18 +1,35 @@
 """The parts of a bundle, opened when they are first used."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+from edgespark.runtime import derived
 from edgespark.runtime.backends import Array, Program, Session
 from edgespark.runtime.bundle import Bundle
+from edgespark.runtime.device import Device
 from edgespark.runtime.errors import BundleError, UsageError
+from edgespark.runtime.lowered import Source, source
 from edgespark.runtime.manifest import Graph, Part, Port, Precision
 from edgespark.runtime.memory import zeros
 from edgespark.runtime.ports import misfits
 from edgespark.runtime.stats import Record
 
 Open = Callable[[Program], Session]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Running:
+    """How graphs run: on so many CPU threads (None: the backend's choice), and in which form.
+
+    Graphs of the precisions in `exact` run as they are written (`Program.exact`). Of all others
+    those run that were derived for the device `lowered`, where they lie; None keeps to portable
+    graphs.
+    """
+
+    threads: int | None = None
+    exact: frozenset[Precision] = frozenset()
+    lowered: Device | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +45,20 @@ class Parts:
     """The sessions of one variant; a graph is hashed when it is opened, before it is used."""
 
     def __init__(
-        self,
-        bundle: Bundle,
-        precisions: Mapping[str, Precision],
-        opener: Open,
-        threads: int | None,
-        exact: Collection[Precision] = (),
+        self, bundle: Bundle, precisions: Mapping[str, Precision], opener: Open, running: Running
     ) -> None:
-        """Prepare to open graphs with `opener` at one precision per part; nothing is read yet.
-
-        Those of the precisions in `exact` are run as they are written (`Program.exact`).
-        """
+        """Prepare to open graphs with `opener` at one precision per part; nothing is read yet."""
         self._bundle = bundle
         self._precisions = precisions
         self._open = opener
-        self._threads = threads
-        self._exact = exact
+        self._running = running
+        self._sources: dict[str, Source] = {}
         self._loaded: dict[str, Loaded] = {}
+
+    @property
+    def lowered(self) -> tuple[str, ...]:
+        """The opened parts that run a graph derived for this device."""
+        return tuple(name for name in list(self._loaded) if self._sources[name].found)
 
     def run(
         self,
@@ -60,23 +74,37 @@ class Parts:
         Without `outputs` of the caller it writes into the part's own: its next run overwrites them.
         BundleError where the graph gives another shape than the manifest promises.
         """
-        loaded = self._loaded.get(name)
-        if loaded is None:
-            with record.stage(f"load.{name}"):
-                loaded = self._opened(name)
-            self._loaded[name] = loaded
+        loaded = self._loaded.get(name) or self._load(name, record)
         bound = loaded.outputs if outputs is None else outputs
         with record.stage(stage or name):
             made = loaded.session.run(inputs, bound)
             free = {port: array for port, array in made.items() if port not in bound}
             if free and (problems := misfits(loaded.part, inputs, free)):
-                raise BundleError(self.graph(name).file.path, problems)
+                raise BundleError(self.source(name).graph.file.path, problems)
             return made
 
-    def graph(self, name: str) -> Graph:
-        """Return the graph of the part that this variant uses."""
-        wanted = self._precisions[name]
-        return next(g for g in self._bundle.manifest.part(name).graphs if g.precision == wanted)
+    def bind(
+        self,
+        name: str,
+        record: Record,
+        inputs: Mapping[str, Array],
+        outputs: Mapping[str, Array],
+    ) -> Callable[[], None]:
+        """Bind arrays to the part for many runs: see `Session.bind`.
+
+        What is returned must not be used after the part was dropped.
+        """
+        loaded = self._loaded.get(name) or self._load(name, record)
+        return loaded.session.bind(inputs, outputs)
+
+    def source(self, name: str) -> Source:
+        """Return the part's graph in this variant; warnings and errors as `lowered.source`."""
+        if name not in self._sources:
+            part, wanted = self._bundle.manifest.part(name), self._precisions[name]
+            graph = next(each for each in part.graphs if each.precision == wanted)
+            device = None if wanted in self._running.exact else self._running.lowered
+            self._sources[name] = source(self._bundle, part, graph, device)
+        return self._sources[name]
 
     def drop(self, name: str | None = None) -> None:
         """Close the part's session, or every session; UsageError for a name that is no part."""
@@ -85,14 +113,24 @@ class Parts:
             raise UsageError(f"no part {name!r} to drop; there are: {', '.join(known)}")
         for each in (name,) if name else known:
             loaded = self._loaded.pop(each, None)
+            self._sources.pop(each, None)  # what is derived later is found then
             if loaded is not None:
                 loaded.session.close()
 
-    def _opened(self, name: str) -> Loaded:
-        part, graph = self._bundle.manifest.part(name), self.graph(name)
-        ready = program(self._bundle, part, graph, self._threads)
-        session = self._open(replace(ready, exact=graph.precision in self._exact))
-        return Loaded(part, session, allocated(part))
+    def _load(self, name: str, record: Record) -> Loaded:
+        with record.stage(f"load.{name}"):
+            self._loaded[name] = self._opened(self.source(name))
+        return self._loaded[name]
+
+    def _opened(self, what: Source) -> Loaded:
+        running, part = self._running, what.part
+        if what.found is None:
+            ready = program(self._bundle, part, what.graph, running.threads)
+        else:
+            ready = derived.program(what.found, running.threads)
+        exact = what.graph.precision in running.exact
+        ready = replace(ready, exact=exact, steady=part.role == "decoder")
+        return Loaded(part, self._open(ready), allocated(part))
 
 
 def allocated(part: Part) -> dict[str, Array]:

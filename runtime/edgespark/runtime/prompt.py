@@ -48,26 +48,3 @@ def check_length(positions: int, new: int, context: int, take: str = "take") -> 
             f"prompt and inputs {take} {positions} of {context} positions, "
             f"so that {new} new tokens do not fit: {advice}"
         )
-
-
-def text_ids(pieces: Sequence[Piece]) -> list[int]:
-    """Return the ids of all text among the pieces, in order."""
-    return [each for piece in pieces if isinstance(piece, list) for each in piece]
-
-
-def join(pieces: Sequence[Piece], text: Array, room: Array) -> Array:
-    """Write the pieces, in order, to the first rows of `room`, and return these as a view.
-
-    `text` are the embeddings of `text_ids`, float32 [1, ids, width]; `room` is float32
-    [1, at least the pieces' length, width].
-    """
-    at = taken = 0
-    for piece in pieces:
-        size = length([piece])
-        if isinstance(piece, list):
-            room[:, at : at + size] = text[:, taken : taken + size]
-            taken += size
-        else:
-            room[:, at : at + size] = piece
-        at += size
-    return room[:, :at]

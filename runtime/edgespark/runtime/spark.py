@@ -1,6 +1,6 @@
 """A loaded bundle, ready for questions."""
 
-import warnings
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -14,7 +14,7 @@ from edgespark.runtime.backends import Array, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.chain import route_named
 from edgespark.runtime.device import check_packages, device_named
-from edgespark.runtime.errors import EdgesparkWarning, UsageError
+from edgespark.runtime.errors import UsageError
 from edgespark.runtime.forecasts import forecast
 from edgespark.runtime.manifest import Head, Manifest
 from edgespark.runtime.model import Model, Setup
@@ -26,6 +26,7 @@ from edgespark.runtime.options import (
     variant_named,
 )
 from edgespark.runtime.prepared import Prepared
+from edgespark.runtime.processor import instructions
 from edgespark.runtime.prompt import question
 from edgespark.runtime.sampling import Sampling
 from edgespark.runtime.stats import Record, Stats
@@ -34,15 +35,23 @@ from edgespark.runtime.turns import Stream, Turns
 
 
 def load(
-    bundle: str | Path, *, device: str = "auto", precision: str = "auto", threads: int | None = None
+    bundle: str | Path,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    portable: bool = False,
 ) -> "Spark":
     """Open a bundle; its parts are hashed and loaded when they are first used.
 
     `device` is "cpu" or "auto" (the best there is), `precision` the name of a variant of the bundle
     or "auto" (the one it prefers on the device), `threads` how many CPU threads one run takes.
+    Where graphs lie that `edgespark build` derived for the device, they run in place of the
+    bundle's own; with `portable` they do not.
     MissingInput where there is no such folder, BundleError for a broken bundle, DeviceError where
     this machine cannot run it as asked, UsageError for names and numbers that cannot be. Warns
-    where the device computes a precision of the variant in float32.
+    where the device computes a precision of the variant in float32, and later where a derived graph
+    needs a newer engine than is installed.
     """
     if threads is not None:
         check_count("threads", threads, MOST_THREADS)
@@ -50,22 +59,9 @@ def load(
     check_packages()
     opened = Bundle.open(bundle)
     variant = variant_named(opened.manifest, precision, chosen.name)
-    setup = Setup(device=chosen, variant=variant, threads=threads)
-    if setup.widened:
-        _warn_of_width(setup)
+    setup = Setup(device=chosen, variant=variant, threads=threads, lowered=not portable, kept=True)
+    setup.warn()
     return Spark(Model(opened, setup, backend(chosen.backend).open_session), setup)
-
-
-def _warn_of_width(setup: Setup) -> None:
-    precisions = setup.variant.precisions
-    narrow = " and ".join(sorted({precisions[part] for part in setup.widened}))
-    warnings.warn(
-        f"{setup.device.name} computes {narrow} in float32 ({len(setup.widened)} of "
-        f"{len(precisions)} parts): what comes out is nearly that of fp32, and tells little of a "
-        f"device that computes in {narrow} itself; edgespark verify rounds as such a device does",
-        EdgesparkWarning,
-        stacklevel=3,
-    )
 
 
 class Spark:
@@ -106,8 +102,13 @@ class Spark:
             valid=dict(record.valid),
             prompt_tokens=record.prompt_tokens,
             new_tokens=record.new_tokens,
+            reused_tokens=record.reused_tokens,
+            drafted=record.drafted,
+            accepted=record.accepted,
             cached=tuple(record.cached),
             widened=self._setup.widened,
+            lowered=self._model.lowered,
+            instructions=instructions(),
         )
 
     @overload
@@ -119,9 +120,11 @@ class Spark:
         max_tokens: int | None = ...,
         temperature: float | None = ...,
         top_p: float | None = ...,
+        top_k: int = ...,
         seed: int = ...,
         stop: Sequence[str] = ...,
         decoding: str | None = ...,
+        prompt_lookup: int = ...,
         stream: Literal[False] = ...,
         **modalities: object,
     ) -> str: ...
@@ -135,9 +138,11 @@ class Spark:
         max_tokens: int | None = ...,
         temperature: float | None = ...,
         top_p: float | None = ...,
+        top_k: int = ...,
         seed: int = ...,
         stop: Sequence[str] = ...,
         decoding: str | None = ...,
+        prompt_lookup: int = ...,
         stream: Literal[True],
         **modalities: object,
     ) -> Stream: ...
@@ -150,9 +155,11 @@ class Spark:
         max_tokens: int | None = None,
         temperature: float | None = None,
         top_p: float | None = None,
+        top_k: int = 0,
         seed: int = 0,
         stop: Sequence[str] = (),
         decoding: str | None = None,
+        prompt_lookup: int = 0,
         stream: bool = False,
         **modalities: object,
     ) -> str | Stream:
@@ -160,7 +167,10 @@ class Spark:
 
         What is None is the bundle's own choice, in the manifest's `language.generation`; `decoding`
         names one of `language.decodings` (None: the right one).
-        Greedy at temperature 0, else drawn from the nucleus `top_p` (above 0, up to 1) with `seed`.
+        Greedy at temperature 0, else drawn from the nucleus `top_p` (above 0, up to 1) of the
+        `top_k` likeliest tokens (0: of all), with `seed`. With `prompt_lookup` up to so many tokens
+        at once are guessed from what was said before, and read together: faster where an answer
+        repeats it, and the same but where two tokens are as likely up to rounding.
         The text ends after `max_tokens` tokens, or before the first of the `stop` strings and of
         the bundle's own, and is stripped. UsageError for values that cannot be, and for a prompt
         that is empty or leaves no room for `max_tokens` in the context.
@@ -172,10 +182,12 @@ class Spark:
             sampling=Sampling(
                 temperature=usual.temperature if temperature is None else temperature,
                 top_p=usual.top_p if top_p is None else top_p,
+                top_k=top_k,
                 seed=seed,
             ),
             stop=stop,
             stream=stream,
+            prompt_lookup=prompt_lookup,
             forget=forgotten if modalities else 0,
         )
         text = question(self.manifest.language, prompt)
@@ -220,8 +232,8 @@ class Spark:
         for modality in modalities:
             route_named(self.manifest, modality)
         with self._turn() as record:
-            tokens = [self._model.chain.tokens(m, v, record)[0] for m, v in modalities.items()]
-        return np.concatenate(tokens)
+            tokens = self._model.chain.all_tokens(modalities, record)
+        return np.concatenate([each[0] for each in tokens.values()])
 
     def prepare(self, /, **modalities: object) -> dict[str, Prepared]:
         """Read and prepare inputs once; what is returned can stand in their place in other calls.
@@ -271,8 +283,9 @@ class Spark:
             embeddings = self._model.sequence(blocks, text, options.max_tokens, record)
             if options.stream:
                 self._turns.keep()
-            pieces = self._model.answer(embeddings, options, record)
-            return Stream(pieces, partial(self._turns.free, owner))
+            closed = threading.Event()
+            pieces = self._model.answer(embeddings, options, record, closed.is_set)
+            return Stream(pieces, partial(self._turns.free, owner), closed.set)
         except BaseException:
             self._turns.free(owner)
             raise

@@ -19,8 +19,12 @@ class Stats:
     of them is in no stage. `precision` is the variant, `precisions` is what that means for each
     part; `widened` are the parts that this device computes in float32 all the same. `valid` is the
     share (0…1) of each input that was measured, not masked. `prompt_tokens` and `new_tokens` count
-    positions of the decoder. `cached` are the modalities whose tokens were still there from an
-    earlier call. `threads` is None where the backend chooses.
+    positions of the decoder; the first `reused_tokens` of the prompt's were not fed again, since
+    the last sequence began with the same. `drafted` ids of the answer were guessed by prompt lookup
+    and fed together, `accepted` of them were right. `cached` are the modalities whose tokens were
+    still there from an earlier call. `threads` is None where the backend chooses. `lowered` are the
+    opened parts that run a graph derived for this device, and `instructions` what its CPU has for
+    products of int8 and of vectors, as far as the system says.
     """
 
     device: str
@@ -31,8 +35,13 @@ class Stats:
     valid: dict[str, float] = field(default_factory=dict)
     prompt_tokens: int = 0
     new_tokens: int = 0
+    reused_tokens: int = 0
+    drafted: int = 0
+    accepted: int = 0
     cached: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
+    lowered: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -43,6 +52,9 @@ class Record:
     valid: dict[str, float] = field(default_factory=dict)
     prompt_tokens: int = 0
     new_tokens: int = 0
+    reused_tokens: int = 0
+    drafted: int = 0
+    accepted: int = 0
     cached: list[str] = field(default_factory=list)
 
     @contextmanager

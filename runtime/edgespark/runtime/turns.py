@@ -61,13 +61,22 @@ class Stream(Iterator[str]):
     """An answer, piece by piece; joined, the pieces are what `generate` returns without stream.
 
     It occupies its Spark until it is read to the end, closed, or left as a context manager. Another
-    thread may close it, and waits for the piece that is being made.
+    thread may close it at any time: it waits for one token, or one chunk of the prompt.
     """
 
-    def __init__(self, pieces: Generator[str, None, None], release: Callable[[], None]) -> None:
-        """Read from `pieces`; call `release`, perhaps repeatedly, once the stream has ended."""
+    def __init__(
+        self,
+        pieces: Generator[str, None, None],
+        release: Callable[[], None],
+        cancel: Callable[[], None],
+    ) -> None:
+        """Read from `pieces`; call `release`, perhaps repeatedly, once the stream has ended.
+
+        `cancel` tells a piece that is being made not to go on.
+        """
         self._pieces = pieces
         self._release = release
+        self._cancel = cancel
         self._lock = threading.RLock()  # a generator must not be closed while it runs
 
     def __next__(self) -> str:
@@ -81,6 +90,7 @@ class Stream(Iterator[str]):
 
     def close(self) -> None:
         """End the stream here and let the Spark take other calls; harmless when repeated."""
+        self._cancel()
         with self._lock:
             self._pieces.close()
             self._release()

@@ -5,15 +5,17 @@ A lowering, made from the portable graph for a CPU alone: TensorRT refuses what 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, helper
 
+from edgespark.engines.absent import is_absent
 from edgespark.engines.passes.contributed import CONTRIBUTED, import_contributed
 from edgespark.engines.passes.fused_attention import fused_attention
 from edgespark.engines.passes.sweep import sweep
-from edgespark.engines.passes.wiring import Wiring, bias_of, copied, put, stored, wiring
+from edgespark.engines.passes.wiring import Wiring, copied, put, stored, wiring
 from edgespark.engines.straighten import MATRIX
 
 __all__ = ["cpu_int8", "unsigned_products"]
@@ -25,8 +27,9 @@ MIDDLE = 128  # the uint8 code of zero: the codes of int8, moved up by as much
 def cpu_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     """Write the products of an INT8 graph, and float attention, as ONNX Runtime's own operators.
 
-    Needs: a graph as `quantize` leaves it. Gives: the same function but for rounding of float32;
-    the graph's inputs and outputs keep their names. What is in no such form stays as it is.
+    Needs: a graph as `quantize` leaves it; weights may be absent. Gives: the same function but for
+    rounding of float32; the graph's inputs and outputs keep their names. What is in no such form
+    stays as it is.
     """
     return unsigned_products(fused_attention(model))
 
@@ -111,10 +114,8 @@ def _product(node: NodeProto, seen: Wiring) -> _Product | None:
         return None
     out, bias = node.output[0], ""
     if _columns(second, seen):
-        add, held = bias_of(node, seen, seen.weights[second.input[0]].dims[1])
-        if add is not None and held is not None:
-            bias = next(name for name in add.input if name != out)
-            out = add.output[0]
+        add, bias = _bias(node, seen, seen.weights[second.input[0]].dims[1])
+        out = add.output[0] if add is not None else out
     elif not _quantised(second.input[0], seen):
         return None
     return _Product(
@@ -127,6 +128,21 @@ def _product(node: NodeProto, seen: Wiring) -> _Product | None:
     )
 
 
+def _bias(node: NodeProto, seen: Wiring, width: int) -> tuple[NodeProto | None, str]:
+    """Find the Add of a constant vector [width] that alone reads a product; None where none does.
+
+    Unlike `bias_of` it looks at the vector's shape alone: what it holds may be absent.
+    """
+    add = seen.sole_reader(node.output[0])
+    if add is None or add.op_type != "Add":
+        return None, ""
+    (other,) = [name for name in add.input if name != node.output[0]] or [""]
+    held = seen.weights.get(other)
+    if held is None or held.data_type != TensorProto.FLOAT or list(held.dims) != [width]:
+        return None, ""
+    return add, other
+
+
 def _read(name: str, seen: Wiring) -> NodeProto | None:
     """Return the DequantizeLinear of int8 numbers around zero that gives a tensor; else None."""
     node = seen.makers.get(name)
@@ -136,9 +152,10 @@ def _read(name: str, seen: Wiring) -> NodeProto | None:
 
 
 def _is_around_zero(node: NodeProto, seen: Wiring) -> bool:
-    zero = seen.constant(node.input[2]) if len(node.input) > 2 else None  # noqa: PLR2004
+    zero = seen.weights.get(node.input[2]) if len(node.input) > 2 else None  # noqa: PLR2004
     if zero is not None:
-        return zero.dtype == np.int8 and not zero.any()
+        is_known = zero.data_type == TensorProto.INT8 and not is_absent(zero)
+        return is_known and not seen.array(zero.name).any()
     weight = seen.weights.get(node.input[0])
     return weight is not None and weight.data_type == TensorProto.INT8
 
@@ -148,15 +165,15 @@ def _quantised(codes: str, seen: Wiring) -> bool:
     node = seen.makers.get(codes)
     if node is None or node.op_type != "QuantizeLinear":
         return False
-    scale = seen.constant(node.input[1])
-    return scale is not None and scale.size == 1 and _is_around_zero(node, seen)
+    scale = seen.weights.get(node.input[1])
+    return scale is not None and prod(scale.dims) == 1 and _is_around_zero(node, seen)
 
 
 def _columns(read: NodeProto, seen: Wiring) -> bool:
     """Tell whether this reads a constant matrix with one scale, or one for each column."""
-    weight, scale = seen.weights.get(read.input[0]), seen.array(read.input[1])
+    weight, scale = seen.weights.get(read.input[0]), seen.weights[read.input[1]].dims
     if weight is None or len(weight.dims) != MATRIX:
         return False
     given = {each.name: helper.get_attribute_value(each) for each in read.attribute}
     along = given.get("axis", 1) in (1, -1) and not given.get("block_size", 0)
-    return scale.size == 1 or (along and scale.shape == (weight.dims[1],))
+    return prod(scale) == 1 or (along and list(scale) == [weight.dims[1]])

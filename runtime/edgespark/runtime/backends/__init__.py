@@ -1,6 +1,6 @@
 """The seam to the inference engines: one `Session` shape, and one literal table of backends."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -28,8 +28,30 @@ class Session(Protocol):
         InputError where an input does not fit the graph, DeviceError where the run fails.
         """
 
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], None]:
+        """Bind every input and output once, and return what runs the graph on them.
+
+        The arrays are kept; a run reads and writes what lies in them at that time, and may be given
+        one memory as an input and an output. InputError where an array does not fit the graph, is
+        missing or not C-contiguous; a run raises DeviceError as `run` does.
+        """
+
     def close(self) -> None:
         """Free the graph and its weights; the session cannot run after that."""
+
+
+class Rebound:
+    """Gives a session that looks at each of its runs a `bind` that goes through them."""
+
+    def bind(
+        self: Session, inputs: Mapping[str, Array], outputs: Mapping[str, Array]
+    ) -> Callable[[], None]:
+        """Return what calls `run` with these arrays: see `Session.bind`."""
+
+        def run() -> None:
+            self.run(inputs, outputs)
+
+        return run
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +64,8 @@ class Program:
     (None and empty where there are none). `threads` is the number of CPU threads of one run (None:
     the backend's). `exact` runs the graph as it is written, node by node, without any optimiser:
     where a backend computes float16 in float32, a tensor that goes through two Identities is then
-    rounded all the same, and overflows.
+    rounded all the same, and overflows. `steady` tells that the graph runs again and again with
+    little between: its threads may wait for the next run instead of giving up their cores.
     """
 
     where: str
@@ -53,6 +76,7 @@ class Program:
     data: tuple[str, ...] = ()
     threads: int | None = None
     exact: bool = False
+    steady: bool = False
 
 
 class Backend(Protocol):
@@ -64,6 +88,9 @@ class Backend(Protocol):
         BundleError where it is broken, has other ports, or reads a file that was not hashed;
         DeviceError where it cannot run here.
         """
+
+    def version(self) -> str:
+        """Return the version of the engine that is installed, such as "1.31.1"."""
 
 
 def backend(name: str) -> Backend:

@@ -1,8 +1,9 @@
 """ONNX Runtime on the CPU, with every input and output bound by pointer."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from edgespark.runtime.backends.heap import emptied
 from edgespark.runtime.errors import BundleError, DeviceError, InputError
 from edgespark.runtime.manifest import Port
 from edgespark.runtime.ports import written
+from edgespark.runtime.processor import lacks_dot_products
 
 QUIET = 4  # fatal only: what goes wrong is raised, and needs no second telling on stderr
 PROVIDERS = ["CPUExecutionProvider"]
@@ -28,6 +30,8 @@ BROKEN = (native.InvalidProtobuf, native.InvalidGraph, native.InvalidArgument, n
 REFUSED = (native.Fail, native.NoSuchFile, native.NotImplemented, native.EPFail, RuntimeError)
 RUN_ERRORS = (native.InvalidArgument, native.RuntimeException, *REFUSED)
 QUANTISED = b"QuantizeLinear"  # stands as it is in the bytes of a graph with that operator
+MULTIPLIES = (b"MatMul", b"Gemm", b"Conv")
+STEADY = "2000"  # microseconds: far more than the loop takes between two tokens
 KNOWS_FOLDERS = (1, 21)  # the first onnxruntime that is told where external data lies
 DTYPES = {
     "tensor(float)": np.dtype(np.float32),
@@ -68,16 +72,18 @@ def open_session(program: Program) -> "OnnxSession":
     return opened
 
 
+def version() -> str:
+    """Return the version of ONNX Runtime."""
+    return str(onnxruntime.__version__)
+
+
 def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no types
     options = onnxruntime.SessionOptions()
     options.log_severity_level = QUIET
     if program.threads is not None:
         options.intra_op_num_threads = program.threads
-    # The threads of a session spin on after each run. A chain runs several sessions by turns: those
-    # that have nothing to do must not take the cores from the one that has. Answer and scores of
-    # the small model on two idle cores, medians of three processes: 13 ms; left spinning 17 ms, and
-    # 18 ms without any spinning, which also takes the quick start from the operators within a run.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
+    for key, value in _spinning(program.steady).items():
+        options.add_session_config_entry(key, value)
     if program.exact:
         # with the optimiser on, Identities go, then pairs of casts, and with them all rounding
         level = onnxruntime.GraphOptimizationLevel
@@ -87,6 +93,8 @@ def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no type
         # of 1024 x 1024 on one core. 1.20 to 1.31 know the name; one that is unknown is passed over
         name = "optimization.disable_specified_optimizers"
         options.add_session_config_entry(name, "MatMulAddFusion")
+        for key in _quantised(program.graph):
+            options.add_session_config_entry(key, "1")
     # the only form in which the files that a graph reads were looked for
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # int8 weights with one scale a channel run as blocks: of 128, 1.4 times as fast as of 32
@@ -96,6 +104,31 @@ def _options(program: Program) -> Any:  # noqa: ANN401 onnxruntime ships no type
             "session.model_external_initializers_file_folder_path", str(program.folder)
         )
     return options
+
+
+def _spinning(steady: bool) -> dict[str, str]:  # noqa: FBT001 a field of the program
+    """Say how long threads may spin after a run, waiting for the next one.
+
+    A chain runs several sessions by turns: those that have nothing to do must not take the cores
+    from the one that has. Answer and scores of the small model on two idle cores, medians of three
+    processes: 13 ms; left spinning 17 ms, and 18 ms without any spinning, which also takes the
+    quick start from the operators within a run. A decoder of 162 M parameters loses 19 % where it
+    must stop after each token; it may wait for the next one, but not for a second, as threads do
+    where nothing is said (ONNX Runtime up to about 1.25 knows no other way).
+    """
+    if steady:
+        return {"session.intra_op.spin_duration_us": STEADY}
+    return {"session.force_spinning_stop": "1"}
+
+
+def _quantised(graph: bytes) -> Iterator[str]:
+    """Give the options that a quantised graph wants switched on."""
+    if not any(each in graph for each in MULTIPLIES):
+        # a table is else widened whole on every run: 200 us instead of 35 for 1024 rows of 192
+        yield "session.qdqisint8allowed"
+    if lacks_dot_products():
+        # products of uint8 and int8 saturate there; those of uint8 alone are slower, and right
+        yield "session.x64quantprecision"
 
 
 def _check_files(program: Program) -> None:
@@ -161,27 +194,57 @@ class OnnxSession:
         self, inputs: Mapping[str, Array], outputs: Mapping[str, Array] | None = None
     ) -> dict[str, Array]:
         """Run once: see `Session.run`."""
-        if self._session is None:
-            raise DeviceError(f"{self._where}: the session was closed and cannot run")
         given = dict(outputs or {})
         self._check(inputs, given)
-        binding = self._session.io_binding()
+        binding = self._opened().io_binding()
         # `held` keeps every bound array alive until the run is over
         held = {name: np.asarray(array, order="C") for name, array in inputs.items()}
         for name, array in held.items():
-            binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+            _bind_input(binding, name, array)
         for name in self.outputs:
             _bind_output(binding, name, given.get(name))
+        self.run_bound(binding)
         try:
-            self._session.run_with_iobinding(binding)
             made = zip(self.outputs, binding.get_outputs(), strict=True)
             return {name: given[name] if name in given else value.numpy() for name, value in made}
         except RUN_ERRORS as error:  # numpy has no sequences, and not every type of tensors
-            raise DeviceError(f"{self._where}: the run failed: {_first_line(error)}") from error
+            raise self._failed(error) from error
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], None]:
+        """Bind once for many runs: see `Session.bind`."""
+        self._check(inputs, outputs)
+        if set(outputs) != set(self.outputs):
+            raise InputError(
+                f"{self._where}: got outputs {', '.join(outputs)}; it has {', '.join(self.outputs)}"
+            )
+        binding = self._opened().io_binding()
+        for name, array in inputs.items():
+            if not array.flags.c_contiguous:
+                raise InputError(f"{self._where}: cannot bind {name!r}: it is not contiguous")
+            _bind_input(binding, name, array)
+        for name in self.outputs:
+            _bind_output(binding, name, outputs[name])
+        return _Bound(self, binding, (*inputs.values(), *outputs.values()))
+
+    def run_bound(self, binding: Any) -> None:  # noqa: ANN401 untyped
+        """Run on what is bound; DeviceError where that fails."""
+        session = self._opened()
+        try:
+            session.run_with_iobinding(binding)
+        except RUN_ERRORS as error:
+            raise self._failed(error) from error
 
     def close(self) -> None:
         """Free the session."""
         self._session = None
+
+    def _opened(self) -> Any:  # noqa: ANN401 untyped
+        if self._session is None:
+            raise DeviceError(f"{self._where}: the session was closed and cannot run")
+        return self._session
+
+    def _failed(self, error: Exception) -> DeviceError:
+        return DeviceError(f"{self._where}: the run failed: {_first_line(error)}")
 
     def _check(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         # by hand, since a bound run with a missing input reads memory that is not there
@@ -204,6 +267,22 @@ class OnnxSession:
                 f"{self._where}: {port.name!r} is {port.type} {port.shape}, "
                 f"got {array.dtype} {list(array.shape)}"
             )
+
+
+@dataclass(frozen=True, slots=True)
+class _Bound:
+    """Arrays that are bound, kept alive here, and the session that runs on them."""
+
+    session: OnnxSession
+    binding: Any
+    held: tuple[Array, ...]
+
+    def __call__(self) -> None:
+        self.session.run_bound(self.binding)
+
+
+def _bind_input(binding: Any, name: str, array: Array) -> None:  # noqa: ANN401 untyped
+    binding.bind_input(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
 
 
 def _bind_output(binding: Any, name: str, array: Array | None) -> None:  # noqa: ANN401 untyped

@@ -3,7 +3,7 @@
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.commandline import Parser, add_bundle, hashing, show, show_json
 from edgespark.runtime.inspect import describe, render
-from edgespark.runtime.verify import check_files
+from edgespark.runtime.verify import check_derived, check_files
 
 
 def main(arguments: list[str]) -> int:
@@ -12,6 +12,7 @@ def main(arguments: list[str]) -> int:
     bundle = Bundle.open(given.bundle)
     if given.hash:
         check_files(bundle, hashing(asked=given.progress))
+        check_derived(bundle)
     description = {**describe(bundle), "hashed": given.hash}
     if given.json:
         show_json(description)

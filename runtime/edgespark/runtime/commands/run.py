@@ -1,11 +1,8 @@
 """`edgespark run BUNDLE`: ask a bundle about inputs."""
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from edgespark.runtime.chain import route_named
 from edgespark.runtime.commandline import (
@@ -16,6 +13,7 @@ from edgespark.runtime.commandline import (
     show_json,
     tell,
 )
+from edgespark.runtime.commands.drawn import paragraphs, times
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.inputs import parse_argument
 from edgespark.runtime.manifest import Manifest
@@ -23,15 +21,10 @@ from edgespark.runtime.progress import track
 from edgespark.runtime.spark import Spark, load
 from edgespark.runtime.stats import Stats
 from edgespark.runtime.tasks import check_labels, heads
-from edgespark.runtime.wording import printable
-
-BARS = 5  # the most probable classes are drawn
-WIDTH = 30  # characters of a probability of 1
 
 Modalities: TypeAlias = Mapping[str, Any]
 
-
-OF_ANSWERS = ("prompt", "decoding")
+OF_ANSWERS = ("prompt", "decoding", "top_k", "prompt_lookup")
 """Options that mean nothing where nothing is answered."""
 
 
@@ -41,7 +34,11 @@ def main(arguments: list[str]) -> int:
     modalities = _modalities(given.input)
     _check_task(given)
     spark = load(
-        given.bundle, device=given.device, precision=given.precision, threads=given.threads
+        given.bundle,
+        device=given.device,
+        precision=given.precision,
+        threads=given.threads,
+        portable=given.portable,
     )
     for name in modalities:  # before a name could be taken for another argument of `generate`
         route_named(spark.manifest, name)
@@ -50,14 +47,15 @@ def main(arguments: list[str]) -> int:
     if given.json:
         show_json({**_document(results, stats), "unit": unit or None})
     else:
-        show("\n\n".join(_paragraphs(results, stats, unit)))
+        show("\n\n".join(paragraphs(results, stats, unit)))
     return 0
 
 
 def _check_task(given: argparse.Namespace) -> None:
     for name in OF_ANSWERS:
         if getattr(given, name) is not None and given.task not in (None, "generate"):
-            raise UsageError(f"--{name} means nothing to --task {given.task}: leave one out")
+            option = name.replace("_", "-")
+            raise UsageError(f"--{option} means nothing to --task {given.task}: leave one out")
 
 
 def _parser() -> Parser:
@@ -77,9 +75,24 @@ def _parser() -> Parser:
         "--task", choices=TASKS, help="default: generate, and classify or predict where possible"
     )
     parser.add_argument("--precision", default="auto", help="a variant of the bundle")
+    parser.add_argument(
+        "--portable",
+        action="store_true",
+        help="run the bundle's own graphs, also where some were derived for this device",
+    )
     parser.add_argument("--max-tokens", type=int, metavar="N", help="default: the bundle's own")
     parser.add_argument("--temperature", type=float, help="0 is greedy (default: the bundle's own)")
     parser.add_argument("--top-p", type=float, help="above 0, up to 1 (default: the bundle's own)")
+    parser.add_argument(
+        "--top-k", type=int, metavar="N", help="draw from the N most probable only (default: all)"
+    )
+    parser.add_argument(
+        "--prompt-lookup",
+        type=int,
+        metavar="N",
+        help="draft up to N tokens from what stands before, and check them in one run: faster "
+        "where the answer repeats the prompt, the same but where two tokens tie (default: none)",
+    )
     parser.add_argument("--decoding", help="a way to decode that the bundle names (default: right)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--stop", action="append", default=[], help="end the answer before this")
@@ -140,9 +153,11 @@ def _generate(spark: Spark, given: argparse.Namespace, modalities: Modalities) -
         max_tokens=given.max_tokens,
         temperature=given.temperature,
         top_p=given.top_p,
+        top_k=given.top_k or 0,
         seed=given.seed,
         stop=given.stop,
         decoding=given.decoding,
+        prompt_lookup=given.prompt_lookup or 0,
         stream=True,
         **modalities,
     )
@@ -187,14 +202,6 @@ TASKS: dict[str, tuple[str, Task]] = {
 }
 
 
-def _stages(stats: Sequence[Stats]) -> dict[str, float]:
-    total: dict[str, float] = {}
-    for each in stats:
-        for name, ms in each.stages.items():
-            total[name] = total.get(name, 0.0) + ms
-    return total
-
-
 def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, object]:
     first = stats[1]  # of the first task; before it the inputs were prepared
     return {
@@ -203,61 +210,14 @@ def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, o
         "precision": first.precision,
         "precisions": first.precisions,
         "widened": first.widened,
+        "lowered": stats[-1].lowered,
+        "instructions": first.instructions,
         "threads": first.threads,
-        "stages": _stages(stats),
+        "stages": times(stats),
         "valid": first.valid,
         "prompt_tokens": first.prompt_tokens,
+        "reused_tokens": first.reused_tokens,
         "new_tokens": first.new_tokens,
+        "drafted": first.drafted,
+        "accepted": first.accepted,
     }
-
-
-def _paragraphs(results: Mapping[str, Any], stats: Sequence[Stats], unit: str) -> list[str]:
-    made = [DRAW[key](results[key], unit) for key in reversed(list(results))]  # the answer last
-    stages: dict[str, float] = {}
-    for name, ms in _stages(stats).items():
-        shown = "load" if name.startswith("load.") else name
-        stages[shown] = stages.get(shown, 0.0) + ms
-    width = max(map(len, stages))
-    lines = [f"  {name:{width}}  {ms:9.2f} ms" for name, ms in stages.items()]
-    lines.append(f"  {'total':{width}}  {sum(stages.values()):9.2f} ms")
-    wide = ", computed in float32" if stats[0].widened else ""
-    return ["\n".join([f"{stats[0].precision} on {stats[0].device}{wide}:", *lines]), *made]
-
-
-def _bars(scores: Mapping[str, float], _: str) -> str:
-    top = list(scores.items())[:BARS]
-    width = max(len(label) for label, _ in top)
-    lines = (f"  {label:{width}}  {p:.3f}  {'#' * round(p * WIDTH)}" for label, p in top)
-    return "\n".join(printable(line.rstrip()) for line in lines)
-
-
-def _answer(text: str, _: str) -> str:
-    return printable(text, keep="\n") or "(no answer)"
-
-
-def _numbers(values: Sequence[Any], unit: str) -> str:
-    """Draw numbers, a line for each row of the last axis, to four digits behind the point."""
-    array = np.asarray(values)
-    rows = array.reshape(-1, array.shape[-1])
-    text = np.array2string(
-        rows,
-        precision=4,
-        suppress_small=bool(np.abs(rows).max() >= 1),
-        threshold=sys.maxsize,
-        max_line_width=sys.maxsize,
-    )
-    lines = text.replace("[", " ").replace("]", "").splitlines()
-    title = printable(f"prediction in {unit}:" if unit else "prediction:")
-    return "\n".join([title, *(line.rstrip() for line in lines)])
-
-
-def _size(rows: Sequence[Sequence[float]], _: str) -> str:
-    return f"embedding of {len(rows)} tokens, {len(rows[0])} wide; --json gives the numbers"
-
-
-DRAW: dict[str, Callable[[Any, str], str]] = {
-    "answer": _answer,
-    "scores": _bars,
-    "prediction": _numbers,
-    "embedding": _size,
-}

@@ -34,7 +34,7 @@ from edgespark.runtime.layers import Layers, claimed, layers
 from edgespark.runtime.options import MOST_THREADS, check_count
 from edgespark.runtime.progress import track
 from edgespark.runtime.scores import Judged, Run, judged
-from edgespark.runtime.verify import Row, check_files, graphs, rows
+from edgespark.runtime.verify import Form, Row, check_derived, check_files, forms, row
 from edgespark.runtime.wording import listed
 
 Write: TypeAlias = Callable[[Verified], str]
@@ -59,7 +59,8 @@ def main(arguments: list[str]) -> int:
     bundle = Bundle.open(given.bundle)
     files = _destinations(given, bundle)
     check_files(bundle, hashing(asked=given.progress))
-    found = _verified(bundle, device, given)
+    check_derived(bundle)
+    found = _verified(bundle, device, given, forms(bundle, device))
     for name, file in files.items():
         file.write(FILES[name](found))
     if given.json:
@@ -114,11 +115,11 @@ def _destinations(given: argparse.Namespace, bundle: Bundle) -> dict[str, Destin
     return files
 
 
-def _verified(bundle: Bundle, device: Device, given: argparse.Namespace) -> Verified:
-    with track(
-        rows(bundle, device, given.threads), "verify", len(graphs(bundle)), asked=given.progress
-    ) as shown:
-        done = tuple(shown)
+def _verified(
+    bundle: Bundle, device: Device, given: argparse.Namespace, found: Sequence[Form]
+) -> Verified:
+    with track(found, "verify", len(found), asked=given.progress) as shown:
+        done = tuple(row(bundle, device, each, given.threads) for each in shown)
     wanted = given.scores or bool(_paths(given))
     scored = given.scores and not _tell_broken(done)
     return Verified(
@@ -133,7 +134,7 @@ def _verified(bundle: Bundle, device: Device, given: argparse.Namespace) -> Veri
 
 def _tell_broken(done: Iterable[Row]) -> bool:
     """Tell of graphs that gave what is not finite, with which no chain can go on."""
-    broken = [f"{row.name} {row.precision}" for row in done if not isfinite(row.error)]
+    broken = [each.title for each in done if not isfinite(each.error)]
     if broken:
         tell(
             f"no scores were measured, as some graphs failed on their references: {listed(broken)}"
@@ -168,11 +169,11 @@ def _tell_unknown(measured: Iterable[Layers]) -> None:
 
 
 def _judge(done: Iterable[Row]) -> int:
-    short = [row for row in done if not row.ok]
-    for row in short:
+    short = [each for each in done if not each.ok]
+    for each in short:
         tell(
-            f"{row.name} {row.precision}: {row.error:.1e} standard deviations from PyTorch; its "
-            f"limit in this bundle is {row.limit:.1e}: another device, or another version of its "
+            f"{each.title}: {each.error:.1e} standard deviations from PyTorch; its "
+            f"limit in this bundle is {each.limit:.1e}: another device, or another version of its "
             "libraries, may compute otherwise than the one that exported it"
         )
     return CheckError.exit_code if short else 0

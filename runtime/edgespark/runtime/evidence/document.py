@@ -29,6 +29,7 @@ def _part(found: Verified, row: Row) -> dict[str, object]:
     made: dict[str, object] = {
         "name": row.name,
         "precision": row.precision,
+        "form": row.form,
         "error": _finite(row.error),
         "limit": row.limit,
         "bytes": row.bytes,

@@ -8,7 +8,7 @@ from edgespark.runtime.verify import Row
 from edgespark.runtime.wording import aligned, listed, printable, short
 
 KIB = 1024
-COLUMNS = ("part", "precision", "error", "limit", "size", "time", "ok")
+COLUMNS = ("part", "precision", "form", "error", "limit", "size", "time", "ok")
 UNITS = {"points": "points", "percent": "%"}
 TIMES = "{} ({:.2f} times)"
 
@@ -40,6 +40,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.name,
         row.precision if row.how == "native" else f"{row.precision} ({row.how})",
+        row.form,
         f"{row.error:.1e}",
         f"{row.limit:.1e}",
         f"{row.bytes / KIB:,.0f} KiB",

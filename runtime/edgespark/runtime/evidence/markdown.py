@@ -8,11 +8,24 @@ from edgespark.runtime.layers import Layers
 from edgespark.runtime.verify import Row
 from edgespark.runtime.wording import printable
 
-PARTS = ("part", "precision", "error", "limit", "ok", "KiB", "ms", "layers", "worst layer", "error")
+PARTS = (
+    "part",
+    "precision",
+    "form",
+    "error",
+    "limit",
+    "ok",
+    "KiB",
+    "ms",
+    "layers",
+    "worst layer",
+    "error",
+)
 HOW = """`error` is the greatest difference from PyTorch's output, in standard deviations of that
 output; `emulated` is a precision that this device does not compute in: every tensor was rounded to
-it, and `ms` is what a run takes here in float32. A layer's error is the same difference between its
-tensor and the fp32 graph's."""
+it, and `ms` is what a run takes here in float32. What `form` names other than `portable` was made
+of the bundle's graph for this device, and runs in its place. A layer's error is the same difference
+between its tensor and the fp32 graph's."""
 
 
 def markdown(found: Verified) -> str:
@@ -57,6 +70,7 @@ def _part(found: Verified, row: Row) -> Sequence[str]:
     return (
         row.name,
         row.precision if row.how == "native" else f"{row.precision} ({row.how})",
+        row.form,
         f"{row.error:.1e}",
         f"{row.limit:.1e}",
         "yes" if row.ok else "**no**",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from edgespark.runtime.derived import PORTABLE
 from edgespark.runtime.layers import Layers
 from edgespark.runtime.manifest import Precision, Score
 from edgespark.runtime.scores import Judged
@@ -32,7 +33,9 @@ class Verified:
     before: Mapping[Key, Score]
 
     def layers_of(self, row: Row) -> Layers | None:
-        """Return the layers that were measured of this row's graph, if any."""
+        """Return the layers that were measured of this row's graph, if any: of portable ones."""
+        if row.form != PORTABLE:
+            return None
         known = {(each.name, each.precision): each for each in self.layers or ()}
         return known.get((row.name, row.precision))
 
@@ -86,7 +89,10 @@ def is_slower(ms: float, wide: float) -> bool:
 
 
 def slower(rows: Sequence[Row]) -> dict[Precision, Slower]:
-    """Return each precision that is slower than fp32 in some part, beyond MARGIN and SLACK."""
+    """Return each precision that is slower than fp32 in some part, beyond MARGIN and SLACK.
+
+    Of a graph in several forms the last one counts: a derived one, which runs in its place.
+    """
     wide = {row.name: row.ms for row in rows if row.precision == "fp32"}
     narrow: dict[Precision, dict[str, float]] = {}
     for row in rows:

@@ -1,0 +1,213 @@
+"""Derive graphs of a bundle's own for one target: lowered, proved, and put where `load` finds them.
+
+What is there and whole is kept, so that a build that was interrupted goes on where it stopped.
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from edgespark.engines.cpu_decoder import LoweredFile
+from edgespark.engines.lowerings import Job, Lower, lowering_of
+from edgespark.engines.shelf import Shelf, open_shelf, told
+from edgespark.engines.targets import TARGETS, Target
+from edgespark.runtime import derived
+from edgespark.runtime.bundle import CHUNK, Bundle
+from edgespark.runtime.derived import Found
+from edgespark.runtime.derived_record import Derived, problems, sources
+from edgespark.runtime.derived_shelf import entries
+from edgespark.runtime.device import DEVICES
+from edgespark.runtime.errors import (
+    BundleError,
+    CheckError,
+    DeviceError,
+    EdgesparkWarning,
+    UsageError,
+)
+from edgespark.runtime.manifest import File
+from edgespark.runtime.verify import Form, Row, graphs, row, shortest
+from edgespark.runtime.wording import near
+
+__all__ = ["Outcome", "State", "build", "check", "chosen", "prune"]
+
+State: TypeAlias = Literal["made", "kept", "portable", "failed"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one graph.
+
+    "made" and "kept" graphs lie in `folder`; a "kept" one was there already, and whole. A
+    "portable" one has no other form for the target, and of a "failed" one nothing is left, as it
+    was beyond its limit: `reason` tells. `before` and `after` were measured in this build,
+    a decoder's times at a single step behind a past.
+    """
+
+    job: Job
+    state: State
+    reason: str = ""
+    folder: Path | None = None
+    bytes: int = 0
+    before: Row | None = None
+    after: Row | None = None
+
+
+def chosen(bundle: Bundle, precisions: Collection[str] = ()) -> list[Job]:
+    """Return the graphs of the variants of these names (none: of all), each once.
+
+    UsageError for a name that no variant has.
+    """
+    variants = {each.name: each.precisions for each in bundle.manifest.variants}
+    for name in precisions:
+        if name not in variants:
+            known = ", ".join(variants)
+            raise UsageError(f"no precision {name!r}{near(name, variants)}; there are: {known}")
+    wanted = {pair for name in precisions or variants for pair in variants[name].items()}
+    return [
+        Job(bundle=bundle, part=part, graph=graph)
+        for part, graph in graphs(bundle)
+        if (part.name, graph.precision) in wanted
+    ]
+
+
+def build(jobs: Sequence[Job], target: Target, threads: int | None = None) -> Iterator[Outcome]:
+    """Derive what the target has another form for: an outcome for each job, as it is done.
+
+    Raises BundleError for a source that was changed, DeviceError where what is made cannot run
+    here, OutputError where it cannot be written. Nothing is left half written, whatever happens.
+    """
+    if not jobs:
+        return
+    with open_shelf(jobs[0].bundle) as shelf:
+        for job in jobs:
+            yield _one(job, target, shelf, threads)
+
+
+def check(outcomes: Sequence[Outcome]) -> None:
+    """Raise CheckError, which lists them, where graphs failed."""
+    failed = [each.reason for each in outcomes if each.state == "failed"]
+    if failed:
+        raise CheckError("; ".join(failed))
+
+
+def prune(bundle: Bundle) -> list[str]:
+    """Remove from the bundle's own `derived/` what no graph of it has; return the names.
+
+    OutputError where that cannot be written.
+    """
+    known = [each.lowering for each in TARGETS.values() if each.lowering]
+    stale = [each.folder for each in entries(bundle, known) if each.stale]
+    if not stale:
+        return []
+    with open_shelf(bundle):
+        for folder in stale:
+            Shelf(folder.parent).remove(folder.name)
+    return [each.name for each in stale]
+
+
+def _one(job: Job, target: Target, shelf: Shelf, threads: int | None) -> Outcome:
+    lower = lowering_of(target, job)
+    if isinstance(lower, str):
+        return Outcome(job=job, state="portable", reason=lower)
+    found = _whole(job, target, shelf)
+    if found is not None:
+        return Outcome(job=job, state="kept", folder=found.files.root, bytes=found.bytes)
+    for file in (job.graph.file, *job.graph.data):
+        job.bundle.verified(file)
+    name = derived.fingerprint(job.bundle, job.part, job.graph, target.lowering)
+    context = job.bundle.manifest.language.context
+    shelf.check_room(job.bytes, job.title)
+    with shelf.draft(name) as draft:
+        made = _written(job, lower, draft, shelf)
+        if isinstance(made, str):
+            return Outcome(job=job, state="portable", reason=made)
+        record = _record(job, target, made, draft)
+        if told := list(problems(record, job.part, job.graph, context)):
+            return Outcome(job=job, state="failed", reason=f"{job.title}: {'; '.join(told)}")
+        before, after = _proved(job, target, record, draft, threads)
+        if not after.ok:
+            return Outcome(
+                job=job, state="failed", reason=_fault(after), before=before, after=after
+            )
+        folder = shelf.place(draft, name, record)
+    return Outcome(
+        job=job, state="made", folder=folder, bytes=after.bytes, before=before, after=after
+    )
+
+
+def _whole(job: Job, target: Target, shelf: Shelf) -> Found | None:
+    """Return what was derived of the graph before, if it is whole; else remove it, with a warning.
+
+    BundleError where what is broken lies in another folder than that which is written to.
+    """
+    name = derived.fingerprint(job.bundle, job.part, job.graph, target.lowering)
+    try:
+        found = derived.find(job.bundle, job.part, job.graph, target.lowering)
+        if found is not None:
+            derived.check_files(found)
+    except BundleError as error:
+        if not os.path.lexists(shelf.folder / name):
+            raise
+        shelf.remove(name)
+        text = f"{shelf.folder / name}: {error.problems[0]}; it is made again"
+        warnings.warn(text, EdgesparkWarning, stacklevel=4)
+        return None
+    return found
+
+
+def _written(job: Job, lower: Lower, draft: Path, shelf: Shelf) -> LoweredFile | str:
+    try:
+        with told(shelf.folder):
+            return lower(job, draft / Path(job.graph.file.path).name)
+    except CheckError as error:
+        return str(error)
+
+
+def _record(job: Job, target: Target, made: LoweredFile, draft: Path) -> Derived:
+    return Derived(
+        lowering=target.lowering,
+        part=job.part.name,
+        precision=job.graph.precision,
+        source=sources(job.graph),
+        onnxruntime=made.onnxruntime,
+        inputs=made.inputs,
+        outputs=made.outputs,
+        states=made.states,
+        file=_file(draft / Path(job.graph.file.path).name),
+        data=tuple(_file(draft / name) for name in made.data),
+    )
+
+
+def _proved(
+    job: Job, target: Target, record: Derived, draft: Path, threads: int | None
+) -> tuple[Row, Row]:
+    """Measure the portable graph and what was made of it, on the part's reference probes."""
+    if reason := derived.usable(record):
+        raise DeviceError(f"{reason}: install that, or build on a machine that has it")
+    device = DEVICES[target.device]
+    found = Found(record=record, files=replace(job.bundle, root=draft.resolve()))
+    forms = (
+        Form(part=job.part, graph=job.graph),
+        Form(part=job.part, graph=job.graph, found=found),
+    )
+    before, after = (row(job.bundle, device, each, threads, shortest) for each in forms)
+    return before, after
+
+
+def _fault(after: Row) -> str:
+    return (
+        f"{after.title}: {after.error:.1e} standard deviations from PyTorch, beyond its limit of "
+        f"{after.limit:.1e}; it was thrown away, and the portable graph stays"
+    )
+
+
+def _file(path: Path) -> File:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(CHUNK):
+            digest.update(piece)
+    return File(path=path.name, bytes=path.stat().st_size, sha256=digest.hexdigest())

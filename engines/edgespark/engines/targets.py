@@ -1,0 +1,82 @@
+"""What graphs are lowered for: one record per target, whose fields are how targets differ."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.manifest import Precision
+from edgespark.runtime.wording import near
+
+__all__ = ["TARGETS", "Attention", "Operators", "Target", "readable", "target_named"]
+
+Attention: TypeAlias = Literal["appended", "in place"]
+Operators: TypeAlias = Literal["onnx", "contributed"]
+BLOCKS = 21  # the opset that int4 in blocks came with
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """A kind of machine, and the forms in which it runs graphs best.
+
+    `lowering` names the passes and their revision, under which `load` looks for what they made
+    ("": this version makes nothing for the target), and `device` what proves it. `opset` is the
+    newest one that the target reads. `attention` is how a decoder's states are kept: rows that the
+    graph gives and the runtime appends, or one memory in which the graph writes them itself, its
+    weights then in blocks and its norms fused. `operators` are plain ONNX's, or also those that
+    ONNX Runtime adds: products of unsigned codes, attention in one node. Graphs of `widened` are
+    computed in float32, so that another form of them saves nothing.
+    """
+
+    name: str
+    opset: int
+    lowering: str = ""
+    device: str = ""
+    attention: Attention = "appended"
+    operators: Operators = "onnx"
+    widened: frozenset[Precision] = frozenset()
+
+
+TARGETS = {
+    each.name: each
+    for each in (
+        Target(
+            name="cpu",
+            opset=21,  # of ONNX Runtime 1.20, the oldest that the runtime takes
+            lowering="cpu-1",
+            device="cpu",
+            attention="in place",
+            operators="contributed",
+            widened=frozenset({"fp16"}),
+        ),
+        Target(name="tensorrt-10.3", opset=20),  # JetPack 6.2
+        Target(name="tensorrt-10.9", opset=22),
+        Target(name="tensorrt-10.13", opset=24),  # JetPack 7
+        Target(name="tensorrt-rtx", opset=24),
+    )
+}
+"""Opsets of TensorRT: its support matrix of ONNX operators, by version."""
+
+
+def target_named(name: str) -> Target:
+    """Return the target that graphs can be lowered for by this version.
+
+    UsageError for an unknown name; DeviceError for one that nothing is made for yet.
+    """
+    if name not in TARGETS:
+        known = ", ".join(TARGETS)
+        raise UsageError(f"no target {name!r}{near(name, TARGETS)}; there are: {known}")
+    target = TARGETS[name]
+    if not target.lowering:
+        made = ", ".join(each.name for each in TARGETS.values() if each.lowering)
+        raise DeviceError(
+            f"target {name!r}: this version builds nothing for it yet, only for {made}. It takes a "
+            f"bundle's portable graphs up to opset {target.opset}: {readable(target)}"
+        )
+    return target
+
+
+def readable(target: Target) -> str:
+    """Say which precisions of portable graphs the target reads."""
+    if target.opset >= BLOCKS:
+        return "all precisions"
+    return f"all but int4, whose blocks need opset {BLOCKS}; int8 has a scale a channel instead"
