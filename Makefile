@@ -74,15 +74,17 @@ build/calibration: .venv/ready $(SOURCES)
 
 build/tiny: .venv/ready build/calibration $(SOURCES)
 	$(BIN)/export-engines allspark-tiny --out build/tiny --precision fp32,fp16,int8 \
-		--calibration build/calibration --samples 64 --budget 1 $(if $(wildcard build/tiny),--replace)
+		--calibration build/calibration --samples 64 --budget 1 --target cpu $(if $(wildcard build/tiny),--replace)
 	touch build/tiny
 
-# The peers that benchmarks/encoder.py runs beside ours, each in an environment of its own.
-peers: .venv/ready build/peers/openvino/ready
+# The peers that benchmarks/encoder.py and llm.py run beside ours, each in an environment of its own.
+# llama.cpp is built from its source for the CPU that it is built on (minutes; needs cmake and g++).
+peers: .venv/ready $(patsubst %,build/peers/%/ready,openvino genai llama)
 
-build/peers/openvino/ready:
-	$(call python,$(PYTHON),python3.11 or later) -m venv build/peers/openvino
-	build/peers/openvino/bin/python $(PIP) openvino==2026.4.1 nncf==3.4.0
+build/peers/%/ready: benchmarks/peers/%.txt
+	$(call python,$(PYTHON),python3.11 or later) -m venv build/peers/$*
+	CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF -DMTMD_BUILD=OFF" \
+		build/peers/$*/bin/python $(PIP) --requirement $<
 	touch $@
 
 clean:

@@ -23,7 +23,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgespark.runtime import Bundle, Spark, Stats, load
+from edgespark.runtime.errors import EdgesparkError
 
 NEW, IMAGE, PREFIX = "new", "image", "prefix"
 WARM = 3  # rounds
@@ -90,8 +91,17 @@ class Asker:
 
 
 def main() -> int:
-    """Run the rounds, print a table, and write the document."""
+    """Read the command line and run; an error on purpose is one line on stderr."""
     given = _given()
+    try:
+        return run(given)
+    except EdgesparkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def run(given: argparse.Namespace) -> int:
+    """Run the rounds, print a table, and write the document."""
     spark = load(given.bundle, precision=given.precision, threads=given.threads)
     route = spark.manifest.route(given.modality)
     if not hasattr(route.preprocessing, "bands"):
@@ -113,10 +123,32 @@ def main() -> int:
         return 1
     document = summary(kept) | about(given, spark) | {"thrown_rounds": thrown}
     print("\n".join(table(document)))
-    if given.json:
-        given.json.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document))
+    return publish(document, given.json)
+
+
+def publish(document: Mapping[str, object], place: Path | None) -> int:
+    """Print the document as the last line, then write it where a place is given: an exit code.
+
+    What was measured is on stdout even where the place fails.
+    """
+    print(json.dumps(document), flush=True)
+    try:
+        if place is not None:
+            place.write_text(json.dumps(document, indent=1) + "\n")
+    except OSError as error:
+        print(f"error: {place} was not written: {error.strerror or error}", file=sys.stderr)
+        return 2
     return 0
+
+
+def destination(text: str) -> Path:
+    """Read the path of a document to be; refused before anything is measured where none can be."""
+    place = Path(text)
+    if not place.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{place.parent} is no folder: make it first")
+    if place.is_dir() or not os.access(place if place.exists() else place.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{place} cannot be written: give another path")
+    return place
 
 
 def _given() -> argparse.Namespace:
@@ -128,7 +160,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15, help="undisturbed rounds that count")
     parser.add_argument("--tries", type=int, default=300, help="rounds that are begun at most")
     parser.add_argument("--disturbed", action="store_true", help="count disturbed rounds too")
-    parser.add_argument("--json", type=Path, help="where the document is written")
+    parser.add_argument("--json", type=destination, help="where the document is written")
     return parser.parse_args()
 
 

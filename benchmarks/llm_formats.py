@@ -16,7 +16,6 @@ document.
 """
 
 import argparse
-import json
 import math
 import platform
 import sys
@@ -33,6 +32,7 @@ from typing import cast
 import numpy as np
 
 from benchmarks.answer_perplexity import surprises
+from benchmarks.first_token import destination, publish
 from benchmarks.paired_scores import STREAM, Task, fresh, tasks
 from edgespark.calibration.chain import Swap, opened
 from edgespark.calibration.gather import How, gather
@@ -353,10 +353,7 @@ def run(given: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "date": time.strftime("%Y-%m-%d"),
     }
-    if given.json:
-        given.json.write_text(f"{json.dumps(report, indent=1)}\n")
-    print(json.dumps(report))
-    return 0
+    return publish(report, given.json)
 
 
 def main() -> int:
@@ -366,7 +363,7 @@ def main() -> int:
     parser.add_argument("--calibration", type=Path, required=True, help="a calibration set")
     parser.add_argument("--samples", type=int, default=32, help="of each modality to gather on")
     parser.add_argument("--count", type=int, default=100, help="fresh ones of each modality")
-    parser.add_argument("--json", type=Path, help="where to keep that document as well")
+    parser.add_argument("--json", type=destination, help="where to keep that document as well")
     try:
         return run(parser.parse_args())
     except EdgesparkError as error:

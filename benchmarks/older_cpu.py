@@ -104,7 +104,8 @@ def measured(name: str, given: argparse.Namespace, folder: Path) -> dict[str, An
         command += ["--cpuinfo", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 ours
     if done.returncode:
-        raise CheckError(f"{name}: {done.stderr.strip().splitlines()[-1]}")
+        silent = f"it ended with code {done.returncode} and said nothing"
+        raise CheckError(f"{name}: {[silent, *done.stderr.strip().splitlines()][-1]}")
     made: dict[str, Any] = json.loads(done.stdout)
     return made
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 WARM, BATCH = 3, 5  # calls
 SHORTEST = 1.5  # seconds of a batch: the kernel counts in hundredths
 BUSY = 0.03  # of all cores: what other processes may take while a batch runs
-PATIENCE, PAUSE = 90.0, 0.5  # seconds
+PATIENCE, PAUSE = 90.0, 0.5  # seconds; at most so long is a quiet moment waited for
 USED = (0, 1, 2, 5, 6, 7)  # of /proc/stat: user, nice, system, irq, softirq, stolen
 
 Run = Callable[[], NDArray[np.float32]]
@@ -63,25 +63,52 @@ def work(forms: Mapping[str, Callable[[Job], Run]], packages: tuple[str, ...]) -
     print(json.dumps(told | {"versions": {name: version(name) for name in packages}}))
 
 
-def measured(run: Callable[[], object]) -> dict[str, Any]:
-    """Time calls: the median in ms of the first batch that was undisturbed, None if none was."""
-    for _ in range(WARM):
+def nothing() -> None:
+    """Prepare nothing."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guard:
+    """How calls are timed: so many to warm up, so many at least in a batch, so long a patience.
+
+    `prepare` is done before each call and is not timed. Without patience the first batch counts,
+    whatever others took meanwhile.
+    """
+
+    warm: int = WARM
+    least: int = BATCH
+    patience: float = PATIENCE
+    prepare: Callable[[], None] = nothing
+
+
+USUAL = Guard()
+
+
+def measured(run: Callable[[], object], guard: Guard = USUAL) -> dict[str, Any]:
+    """Time calls: the median in ms of the first batch that was undisturbed, None if none was.
+
+    `others` is the share of all cores that other processes had during that batch.
+    """
+    for _ in range(guard.warm):
+        guard.prepare()
         run()
-    thrown, end = 0, time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        taken, others = batch(run)
-        if others <= BUSY:
-            return {"ms": statistics.median(taken), "thrown": thrown}
+    thrown, end = 0, time.monotonic() + guard.patience
+    while True:
+        taken, others = batch(run, guard)
+        if others <= BUSY or not guard.patience:
+            return {"ms": statistics.median(taken), "thrown": thrown, "others": round(others, 3)}
         thrown += 1
+        if time.monotonic() >= end:
+            return {"ms": None, "thrown": thrown, "others": round(others, 3)}
         time.sleep(PAUSE)
-    return {"ms": None, "thrown": thrown}
 
 
-def batch(run: Callable[[], object]) -> tuple[list[float], float]:
+def batch(run: Callable[[], object], guard: Guard) -> tuple[list[float], float]:
     """Time calls one by one, in ms; and tell what share of all cores others had meanwhile."""
     taken: list[float] = []
     used, own, start = _used(), time.process_time(), time.perf_counter()
-    while len(taken) < BATCH or time.perf_counter() - start < SHORTEST:
+    while len(taken) < guard.least or time.perf_counter() - start < SHORTEST:
+        guard.prepare()
         before = time.perf_counter()
         run()
         taken.append((time.perf_counter() - before) * 1e3)

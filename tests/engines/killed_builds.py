@@ -35,7 +35,7 @@ def survive(root: Path) -> None:
 def state(root: Path) -> str:
     """Say what `load` would find; anything that is broken raises."""
     bundle = Bundle.open(root)
-    part = bundle.manifest.part("bridge")
+    part = bundle.manifest.part("encoder_rgb")
     made = find(bundle, part, part.graphs[1], CPU.lowering)
     if made is None:
         return "nothing"
@@ -47,7 +47,7 @@ def again(root: Path) -> None:
     """Build once more, in a process of its own; nothing half written is left."""
     if (child := os.fork()) == 0:
         before = state(root)
-        done = built(Bundle.open(root))["bridge int8"].state
+        done = built(Bundle.open(root))["encoder_rgb int8"].state
         assert done == {"nothing": "made", "whole": "kept"}[before]
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0

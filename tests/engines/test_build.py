@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import pytest
 
-from edgespark.engines import lowerings, shelf
+from edgespark.engines import lowerings, proof, shelf
 from edgespark.engines.build import Outcome, build, check, chosen, prune
 from edgespark.engines.cpu_parts import lower_part
 from edgespark.engines.shelf import open_shelf
@@ -45,13 +45,13 @@ def bundle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     return derivable(tmp_path / "bundle")
 
 
-def bridge(bundle: Bundle) -> Outcome:
-    return built(bundle)["bridge int8"]
+def encoder(bundle: Bundle) -> Outcome:
+    return built(bundle)["encoder_rgb int8"]
 
 
 def loaded(bundle: Bundle) -> derived.Found | None:
-    """Return what `load` would find of the bridge, hashed."""
-    part = bundle.manifest.part("bridge")
+    """Return what `load` would find of the encoder, hashed."""
+    part = bundle.manifest.part("encoder_rgb")
     found = find(bundle, part, part.graphs[1], CPU.lowering)
     if found is not None:
         check_files(found)
@@ -64,7 +64,7 @@ def names(folder: Path) -> list[str]:
 
 def test_what_has_another_form_is_made_and_found(bundle: Bundle) -> None:
     done = built(bundle)
-    made = done["bridge int8"]
+    made = done["encoder_rgb int8"]
     assert made.state == "made"
     found = loaded(bundle)
     assert found is not None
@@ -80,15 +80,15 @@ def test_what_has_another_form_is_made_and_found(bundle: Bundle) -> None:
     others = {name: each.reason for name, each in done.items() if each is not made}
     assert {each.state for each in done.values()} == {"made", "portable"}
     assert others["embedder fp32"] == "one Gather: nothing is to be gained"
-    assert others["bridge fp32"] == "nothing in it is of a form that the lowering takes"
+    assert others["encoder_rgb fp32"] == "nothing in it is of a form that the lowering takes"
     assert others["decoder fp32"]  # the passes know no attention in it, and say so
 
 
 def test_what_is_there_and_whole_is_kept(bundle: Bundle) -> None:
-    first = bridge(bundle).folder
+    first = encoder(bundle).folder
     assert first is not None
     changed = (first / "derived.json").stat().st_mtime_ns
-    again = bridge(bundle)
+    again = encoder(bundle)
     assert (again.state, again.folder, again.after) == ("kept", first, None)
     assert (first / "derived.json").stat().st_mtime_ns == changed
 
@@ -96,7 +96,7 @@ def test_what_is_there_and_whole_is_kept(bundle: Bundle) -> None:
 def test_only_graphs_of_the_variants_asked_for_are_built(bundle: Bundle) -> None:
     assert {job.graph.precision for job in chosen(bundle, ["fp32"])} == {"fp32"}
     jobs = chosen(bundle, ["int8"])
-    assert [job.graph.precision for job in jobs if job.part.name == "bridge"] == ["int8"]
+    assert [job.graph.precision for job in jobs if job.part.name == "encoder_rgb"] == ["int8"]
     assert len(chosen(bundle)) == len(bundle.manifest.parts) + 1
     with pytest.raises(UsageError, match=r"no precision 'int88' .did you mean 'int8'"):
         chosen(bundle, ["int88"])
@@ -104,28 +104,28 @@ def test_only_graphs_of_the_variants_asked_for_are_built(bundle: Bundle) -> None
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "no record", "another record"])
 def test_what_is_damaged_is_made_again_and_told(damage: str, bundle: Bundle) -> None:
-    folder = bridge(bundle).folder
+    folder = encoder(bundle).folder
     assert folder is not None
-    graph, record = folder / "bridge.int8.onnx", folder / "derived.json"
+    graph, record = folder / "encoder_rgb.int8.onnx", folder / "derived.json"
     if damage == "no record":
         record.unlink()
     elif damage == "another record":
-        record.write_text(record.read_text().replace('"bridge"', '"embedder"'))
+        record.write_text(record.read_text().replace('"encoder_rgb"', '"embedder"'))
     else:
         content = graph.read_bytes()
         graph.write_bytes(content[:-1] + (b"" if damage == "cut" else b"?"))
     with pytest.raises(BundleError, match="delete this folder"):
         loaded(bundle)
     with pytest.warns(EdgesparkWarning, match="it is made again"):
-        assert bridge(bundle).state == "made"
+        assert encoder(bundle).state == "made"
     assert loaded(bundle) is not None
 
 
 def test_a_changed_source_is_refused_before_anything_is_made(bundle: Bundle) -> None:
     path = bundle.root / PATH
     path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(BundleError, match=r"bridge\.int8\.onnx' was changed"):
-        bridge(bundle)
+    with pytest.raises(BundleError, match=r"encoder_rgb\.int8\.onnx' was changed"):
+        encoder(bundle)
     assert names(bundle.root / "derived") == [".lock"]
 
 
@@ -155,13 +155,39 @@ def test_a_lowering_that_computes_otherwise_is_thrown_away(
     (failed,) = (each for each in done if each.state == "failed")
     assert failed.folder is None
     assert names(bundle.root / "derived") == [".lock"]
-    with pytest.raises(CheckError, match=r"bridge int8 cpu-1: .* beyond its limit of 1\.0e-01"):
+    with pytest.raises(
+        CheckError, match=r"encoder_rgb int8 cpu-1: .* beyond its limit of 1\.0e-01"
+    ):
         check(done)
     assert main(["build", str(bundle.root), "--json"]) == 5
     out, err = capsys.readouterr()
     made = json.loads(out)
     assert made["ok"] is False
     assert "the portable graph stays" in err
+
+
+def test_a_lowering_that_adds_an_error_of_its_own_within_the_limit_is_thrown_away(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lowerings, "lower_part", wrong(1.01))
+    made = encoder(bundle)
+    assert made.after is not None
+    assert made.after.ok
+    assert (made.state, made.folder) == ("failed", None)
+    assert "standard deviations from the portable graph" in made.reason
+    assert names(bundle.root / "derived") == [".lock"]
+
+
+def test_a_lowering_that_is_clearly_slower_is_not_kept(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "by_turns", lambda _: [1.0, 1.2])
+    made = encoder(bundle)
+    assert (made.state, made.folder) == ("portable", None)
+    assert "slower on this machine by more than 10%" in made.reason
+    assert names(bundle.root / "derived") == [".lock"]
+    monkeypatch.setattr(proof, "by_turns", lambda _: [1.0, 1.05])
+    assert encoder(bundle).state == "made"
 
 
 def test_a_lowering_with_ports_that_the_runtime_would_refuse_is_thrown_away(
@@ -179,9 +205,9 @@ def test_a_lowering_with_ports_that_the_runtime_would_refuse_is_thrown_away(
         return replace(made, outputs=())
 
     monkeypatch.setattr("edgespark.engines.build.lowering_of", without_outputs)
-    made = bridge(bundle)
+    made = encoder(bundle)
     assert (made.state, made.folder) == ("failed", None)
-    assert made.reason == "bridge int8: it has other ports than part 'bridge'"
+    assert made.reason == "encoder_rgb int8: it has other ports than part 'encoder_rgb'"
 
 
 def test_an_engine_that_is_too_old_cannot_prove_it(
@@ -189,7 +215,7 @@ def test_an_engine_that_is_too_old_cannot_prove_it(
 ) -> None:
     monkeypatch.setattr(derived, "usable", lambda _: "it needs a newer one")
     with pytest.raises(DeviceError, match="it needs a newer one: install that"):
-        bridge(bundle)
+        encoder(bundle)
     assert names(bundle.root / "derived") == [".lock"]
 
 
@@ -247,14 +273,14 @@ def test_a_read_only_bundle_is_served_from_the_cache(
     read_only: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(OutputError, match="EDGESPARK_CACHE name a folder"):
-        bridge(read_only)
+        encoder(read_only)
     cache = tmp_path / "some" / "cache"
     monkeypatch.setenv(CACHE, str(cache))
-    made = bridge(read_only)
+    made = encoder(read_only)
     assert made.state == "made"
     assert made.folder is not None
     assert made.folder.parent == cache
-    assert bridge(read_only).state == "kept"
+    assert encoder(read_only).state == "kept"
     assert loaded(read_only) is not None
     assert not (read_only.root / "derived").exists()
 
@@ -262,13 +288,13 @@ def test_a_read_only_bundle_is_served_from_the_cache(
 def test_a_broken_graph_that_cannot_be_replaced_is_told(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = bridge(bundle).folder
+    folder = encoder(bundle).folder
     assert folder is not None
     (folder / "derived.json").unlink()
     monkeypatch.setenv(CACHE, str(tmp_path / "cache"))
     monkeypatch.setattr(shelf, "folders", lambda _: [tmp_path / "cache"])
     with pytest.raises(BundleError, match="delete this folder"):
-        bridge(bundle)
+        encoder(bundle)
 
 
 @pytest.mark.parametrize("bytes_left", [0, 200])
@@ -277,11 +303,11 @@ def test_a_full_disk_leaves_nothing_half_written(bytes_left: int, bundle: Bundle
     resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_left, before[1]))
     try:
         with pytest.raises(OutputError, match="make room and give the same command again"):
-            bridge(bundle)
+            encoder(bundle)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert names(bundle.root / "derived") == [".lock"]
-    assert bridge(bundle).state == "made"
+    assert encoder(bundle).state == "made"
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(
@@ -289,14 +315,14 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: (0, 0, 10))
     with pytest.raises(OutputError, match=r"needs about \d+ bytes, 10 are free"):
-        bridge(bundle)
+        encoder(bundle)
     assert names(bundle.root / "derived") == [".lock"]
 
 
 def test_stale_folders_are_told_and_pruned_and_nothing_else_is(
     bundle: Bundle, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = bridge(bundle).folder
+    folder = encoder(bundle).folder
     assert folder is not None
     held = bundle.root / "derived"
     shutil.copytree(folder, held / ("0" * 32))
@@ -321,7 +347,7 @@ def test_stale_folders_are_told_and_pruned_and_nothing_else_is(
 def test_a_build_in_a_folder_that_leads_out_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     (bundle.root / "derived").symlink_to(tmp_path)
     with pytest.raises(BundleError, match="leads out of the bundle"):
-        bridge(bundle)
+        encoder(bundle)
 
 
 def test_the_command_shows_what_became_of_each_graph(
@@ -331,15 +357,15 @@ def test_the_command_shows_what_became_of_each_graph(
     out, err = capsys.readouterr()
     head, line, *others = out.splitlines()
     assert head.split() == ["part", "precision", "state", "size", "error", "limit", "time"]
-    assert line.split()[:3] == ["bridge", "int8", "made"]
+    assert line.split()[:3] == ["encoder_rgb", "int8", "made"]
     assert all(each.startswith("portable: ") for each in others)
     assert "build [" in err
     assert main(["build", str(bundle.root), "--json", "--precision", "int8"]) == 0
     made = json.loads(capsys.readouterr().out)
     by = {(each["name"], each["precision"]): each for each in made["parts"]}
-    assert by["bridge", "int8"]["state"] == "kept"
-    assert by["bridge", "int8"]["form"] == made["lowering"] == "cpu-1"
-    assert ("bridge", "fp32") not in by
+    assert by["encoder_rgb", "int8"]["state"] == "kept"
+    assert by["encoder_rgb", "int8"]["form"] == made["lowering"] == "cpu-1"
+    assert ("encoder_rgb", "fp32") not in by
     assert by["embedder", "fp32"]["form"] == "portable"
     assert by["embedder", "fp32"]["reason"]
 

@@ -107,17 +107,10 @@ def test_scales_and_biases_may_be_written_in_several_ways(
     assert error(portable, made, {"x": normal(5, 6)}) < 1e-5
 
 
-@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**32 - 1))
-@settings(max_examples=15, deadline=None)
-def test_products_of_two_tensors_multiply_the_same_integers(
-    batch: int, rows: int, deep: int, seed: int
-) -> None:
+def test_products_of_two_tensors_stay_as_their_kernels_would_saturate_elsewhere() -> None:
     text = "g (float[c, n, k] x, float[c, k, m] z) => (float[c, n, m] y) { y = MatMul(x, z) }"
     portable = quantize(graph(text, {}), {"y"}, {"x": 2.0, "z": 2.5})
-    made = cpu_int8(portable)
-    assert operators(made) == {"QuantizeLinear": 2, "MatMulIntegerToFloat": 1}
-    fed = {"x": normal(batch, rows, deep, seed=seed), "z": normal(batch, deep, 5, seed=seed + 1)}
-    assert error(portable, made, fed) < 1e-5
+    assert cpu_int8(portable) == portable
 
 
 def test_a_tensor_is_rounded_once_for_all_that_multiply_it() -> None:
@@ -247,9 +240,9 @@ def test_other_attention_stays(case: str) -> None:
 
 
 HOW = {
-    "int8 scores": (Int8(), {"MatMulIntegerToFloat": 5, "MatMul": 1, "Softmax": 1}),
+    "int8 scores": (Int8(), {"MatMulIntegerToFloat": 4, "MatMul": 2, "Softmax": 1}),
     "float scores": (Int8(scores=False), {"MatMulIntegerToFloat": 4, "MultiHeadAttention": 1}),
-    "all int8": (Int8(mixes=True), {"MatMulIntegerToFloat": 6, "Softmax": 1}),
+    "all int8": (Int8(mixes=True), {"MatMulIntegerToFloat": 4, "MatMul": 2, "Softmax": 1}),
 }
 
 
@@ -262,7 +255,9 @@ def test_a_block_gives_the_same(case: str) -> None:
     found = operators(made)
     assert portable.SerializeToString() == before
     assert {name: found[name] for name in wanted} == wanted
-    assert found["DequantizeLinear"] == 0
+    constants = {each.name for each in made.graph.initializer}
+    integer = [node for node in made.graph.node if node.op_type == "MatMulIntegerToFloat"]
+    assert all(node.input[1] in constants for node in integer)
     # a sum that lies between two codes may round the other way: a hundredth, as INT8 itself loses
     assert error(portable, made, {"x": normal(3, 8, 32, seed=900)}) < 0.01
     assert {each.domain for each in made.opset_import} == {"", "com.microsoft"}

@@ -41,12 +41,11 @@ def run(path: Path, fed: dict[str, Array]) -> list[Any]:
 
 
 @pytest.mark.parametrize("outside", [False, True])
-@pytest.mark.parametrize("role", ["encoder", "bridge", "head"])
-def test_an_int8_part_gives_the_same(role: Role, outside: bool, tmp_path: Path) -> None:  # noqa: FBT001
+def test_an_int8_encoder_gives_the_same(outside: bool, tmp_path: Path) -> None:  # noqa: FBT001
     graph = on_disk(int8_block(), tmp_path, outside=outside)
-    made = lower_part(graph, role, "int8", tmp_path / "made.onnx")
+    made = lower_part(graph, "encoder", "int8", tmp_path / "made.onnx")
     assert made is not None
-    assert made.how["MatMulIntegerToFloat"] == 5
+    assert made.how["MatMulIntegerToFloat"] == 4
     assert (made.states, made.data, made.onnxruntime) == ((), (), "1.20")
     fed = {"x": normal(3, 8, 32, seed=900)}
     (wanted,), (got,) = run(graph, fed), run(tmp_path / "made.onnx", fed)
@@ -74,7 +73,7 @@ def test_the_passes_read_no_weight() -> None:
 
 def test_every_part_but_the_decoder_has_a_form_or_a_reason() -> None:
     roles = set(get_args(Role)) - {"decoder"}
-    precisions: set[Precision] = {"fp32", "fp16", "int8"}
+    precisions: set[Precision] = {"fp32", "int8"}  # a CPU computes fp16 in float32
     assert KEPT.keys() | LOWERINGS.keys() == {(r, p) for r in roles for p in precisions}
     assert not KEPT.keys() & LOWERINGS.keys()
 
@@ -82,7 +81,7 @@ def test_every_part_but_the_decoder_has_a_form_or_a_reason() -> None:
 def test_where_nothing_changes_no_file_is_written(tmp_path: Path) -> None:
     graph, into = on_disk(block(), tmp_path), tmp_path / "made.onnx"
     assert lower_part(graph, "encoder", "int8", into) is None  # nothing in it is quantised
-    assert lower_part(graph, "encoder", "fp16", into) is None
+    assert lower_part(graph, "bridge", "int8", into) is None
     assert lower_part(graph, "embedder", "int8", into) is None
     assert [each.name for each in tmp_path.iterdir()] == ["part.onnx"]
 

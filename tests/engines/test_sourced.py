@@ -156,3 +156,41 @@ def test_weights_are_in_memory_one_at_a_time(
     finally:
         tracemalloc.stop()
     assert peak < 4 * rows * rows * 4
+
+
+def without_outputs(given: onnx.ModelProto) -> None:
+    del given.graph.node[0].output[:]
+
+
+def with_one_input(given: onnx.ModelProto) -> None:
+    del given.graph.node[0].input[1:]
+
+
+def of_an_unknown_dtype(given: onnx.ModelProto) -> None:
+    given.graph.initializer[0].data_type = 99
+
+
+def cut_short(given: onnx.ModelProto) -> None:
+    given.graph.initializer[0].raw_data = given.graph.initializer[0].raw_data[:-1]
+
+
+def of_no_offset(given: onnx.ModelProto) -> None:
+    weight = given.graph.initializer[0]
+    weight.ClearField("raw_data")
+    weight.data_location = TensorProto.DataLocation.EXTERNAL
+    for key, value in {"location": "given.data", "offset": "abc"}.items():
+        weight.external_data.add(key=key, value=value)
+
+
+@pytest.mark.parametrize(
+    "damage", [without_outputs, with_one_input, of_an_unknown_dtype, cut_short, of_no_offset]
+)
+def test_a_malformed_graph_is_told(
+    damage: Callable[[onnx.ModelProto], None], tmp_path: Path
+) -> None:
+    made = model()
+    damage(made)
+    path = tmp_path / "given.onnx"
+    path.write_bytes(made.SerializeToString())
+    with pytest.raises(BundleError):
+        opened(path).array("wide")

@@ -1,9 +1,22 @@
 """The variant that a device takes unasked: the fastest that loses no more than it may."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
 import pytest
 
+from edgespark.calibration.sets import CalibrationSet
 from edgespark.calibration.task_scores import TaskScore
-from edgespark.export.chosen import choose
+from edgespark.export.chosen import choose, decided
+from edgespark.export.pack import Draft
+from edgespark.export.plan import Plan
+from edgespark.runtime.manifest import Precision, Variant
+from tests.export.packs import made as manifest
+
+NARROW: tuple[Precision, ...] = ("int8", "int4")
+SET = cast("CalibrationSet", object())
+"""A set that nobody looks into."""
 
 
 def score(
@@ -50,6 +63,38 @@ def test_one_sample_of_an_accuracy_says_nothing() -> None:
     assert choose({"fp32": 2.0, "int4": 1.0}, few, 1.0).variant == "int4"
     two = {"fp32": [], "int4": [score(0.9 - 2 / 64, n=64)]}
     assert choose({"fp32": 2.0, "int4": 1.0}, two, 1.0).variant == "fp32"
+
+
+def test_a_sample_that_was_not_held_against_a_variant_is_told() -> None:
+    one, none = score(0.9 - 1 / 64, n=64), score(0.9, n=32)
+    made = choose({"fp32": 2.0, "int4": 1.0}, {"fp32": [], "int4": [none, one]}, 1.0)
+    assert made.why.endswith(
+        "; int4 loses 1.56 in rgb answer, no more than one sample of 64, which alone says nothing"
+    )
+    assert "one sample" not in choose({"int4": 1.0}, {"int4": [none, one]}, 2.0).why
+    two = score(0.9 - 2 / 64, n=64)
+    assert (
+        "one sample" not in choose({"fp32": 2.0, "int4": 1.0}, {"fp32": [], "int4": [two]}, 1).why
+    )
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        (Plan(), "without a calibration set there are no figures"),
+        (Plan(calibration=SET), "without float graphs to judge against there are no figures"),
+    ],
+)
+def test_a_rule_says_what_the_figures_lack(plan: Plan, told: str, tmp_path: Path) -> None:
+    made = manifest("integers")
+    graphs = {p.name: tuple(replace(g, precision="int8") for g in p.graphs) for p in made.parts}
+    parts = tuple(replace(each, graphs=graphs[each.name]) for each in made.parts)
+    int8, int4 = (Variant(name=p, precisions=dict.fromkeys(graphs, p)) for p in NARROW)
+    narrow = replace(made, parts=parts, variants=(int8, int4), preferred={"cpu": "int8"})
+    draft = Draft(place=tmp_path / "out", root=tmp_path, replace=False)
+    (choice,) = decided(narrow, draft, plan).manifest.evidence.choices
+    assert choice.why.startswith(f"int8, by rule: {told}")
+    assert not choice.ms
 
 
 def test_an_error_may_grow_by_so_many_per_cent() -> None:

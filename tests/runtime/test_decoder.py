@@ -270,3 +270,10 @@ def test_the_real_decoder_gives_with_its_states_what_it_gives_without(tiny: Path
         decoder.restart()
         whole = decoder.feed(rows[:, :end], session.run)["logits"]
         assert np.abs(found - whole).max() < 1e-4 * whole.std()
+
+
+def test_fewer_than_no_positions_are_never_kept() -> None:
+    memory = Memory(FakeSession(decode))
+    memory.feed(embed([1, 2]))
+    memory.decoder.keep(-1)
+    assert memory.decoder.length == 0

@@ -222,3 +222,16 @@ def test_the_real_bundle_reads_a_prompt_of_the_context_less_the_new_tokens_and_n
         spark.generate(prompt, max_tokens=new + 1)
     given = ["run", str(tiny), "--prompt", prompt * 2, "--max-tokens", "1"]
     assert f"the context holds {context}" in told(capsys, given, 2)
+
+
+def test_a_prompt_of_no_tokens_is_refused_where_nothing_stands_before_it(
+    stand_in: StandIn,
+) -> None:
+    language = replace(stand_in.manifest.language, begin=(), template="")
+    stand_in.manifest = replace(stand_in.manifest, language=language)
+    spark = stand_in.spark()
+    with pytest.raises(UsageError, match=r"take 0 positions: the tokenizer .* no token"):
+        spark.generate("hi", max_tokens=2)
+    assert stand_in.sessions == {}
+    spark.generate("hi", rgb=RGB, max_tokens=2)
+    assert spark.stats.prompt_tokens == IMAGE

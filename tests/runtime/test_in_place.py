@@ -167,3 +167,16 @@ def test_the_shortest_probe_is_a_step(bundle: Bundle, stand_in: StandIn) -> None
     assert timed == [5, 5, 7, *[1] * 6]
     portable = Form(part=form.part, graph=form.graph)
     assert (portable.name, form.name) == ("portable", "cpu-1")
+
+
+def test_every_form_of_the_decoder_is_measured_with_the_threads_that_it_runs_with(
+    bundle: Bundle, stand_in: StandIn
+) -> None:
+    derive(bundle)
+    stand_in.programs.clear()
+    for form in forms(bundle, CPU):
+        if form.part.role in {"decoder", "embedder"}:
+            row(bundle, CPU, form)
+    steady = {each.where: each.steady for each in stand_in.programs}
+    assert len(steady) == 3
+    assert all(told == ("decoder" in where) for where, told in steady.items())

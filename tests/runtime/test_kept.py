@@ -13,15 +13,17 @@ from hypothesis import strategies as st
 from edgespark.runtime import DeviceError, Spark, UsageError
 from edgespark.runtime import loop as loops
 from edgespark.runtime.held import Held, ids_from
+from edgespark.runtime.manifest import State
 from edgespark.runtime.prompt import Piece, length
 from edgespark.runtime.stats import Record
-from tests.runtime.stand_in import BEGIN, CONTEXT, VOCABULARY, WIDTH, Array, StandIn
+from tests.runtime.stand_in import BEGIN, CONTEXT, VOCABULARY, WIDTH, Array, StandIn, decode
 
 DRAW = np.random.default_rng(1)
 RGB = DRAW.normal(size=(3, 4, 4)).astype(np.float32)
 SAR = DRAW.normal(size=(2, 4, 4)).astype(np.float32)
 FRAME = len("^ Q: A:")
 IMAGE = len("rgb:") + 2
+STEP = 0.25
 
 
 @pytest.fixture
@@ -245,3 +247,34 @@ def test_shared_is_the_longest_common_beginning_and_put_completes_it(
     assert np.array_equal(rows, all_rows[:, shared:])
     assert held.ids(length(second)) == whole.ids(length(second))
     assert held.shared(second, length(second)) == length(second)
+
+
+def with_codes(stand_in: StandIn) -> StandIn:
+    """Give the stand-in's portable decoder a past of int8 codes, which it reads in later runs."""
+    part = stand_in.manifest.part("decoder")
+    (state,) = part.graphs[0].states
+    codes = State(
+        past=replace(state.past, dtype="int8"), new=replace(state.new, dtype="int8"), step=STEP
+    )
+    coded = replace(part, graphs=(replace(part.graphs[0], states=(codes,)),))
+    parts = tuple(coded if each is part else each for each in stand_in.manifest.parts)
+    stand_in.manifest = replace(stand_in.manifest, parts=parts)
+
+    def recoding(given: Mapping[str, Array]) -> dict[str, Array]:
+        made = decode({**given, "past.0": (given["past.0"] * STEP).astype(np.float32)})
+        return {**made, "new.0": np.clip(np.round(made["new.0"] / STEP), -128, 127).astype("int8")}
+
+    stand_in.functions["decoder"] = recoding
+    return stand_in
+
+
+def test_where_rows_are_read_as_codes_later_nothing_is_reused_and_nothing_fed_in_chunks(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loops, "CHUNK", 16)
+    spark = with_codes(stand_in).spark()
+    first, scores = spark.generate("h" * 40, rgb=RGB, max_tokens=9), spark.classify(rgb=RGB)
+    assert spark.classify(rgb=RGB) == scores
+    assert spark.generate("h" * 40, rgb=RGB, max_tokens=9) == first
+    assert spark.stats.reused_tokens == 0
+    assert fed(stand_in)[0] == fed(stand_in)[-9] == FRAME + 40 + IMAGE

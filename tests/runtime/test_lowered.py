@@ -1,17 +1,18 @@
 """Derived graphs in the chain: they run where they lie, and give what the portable ones give."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edgespark.runtime import BundleError, EdgesparkWarning, load
+from edgespark.runtime import BundleError, DeviceError, EdgesparkWarning, load
 from edgespark.runtime.backends import backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.stats import Stats
 from tests.runtime import lowered_decoder
 from tests.runtime.lowered_decoder import either
-from tests.runtime.stand_in import StandIn
+from tests.runtime.stand_in import Array, Arrays, StandIn
 
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
 
@@ -115,3 +116,55 @@ def test_what_is_derived_after_a_part_was_opened_runs_after_it_was_dropped(folde
 def test_stats_tell_what_the_cpu_can_do(folder: Path) -> None:
     stats: Stats = load(folder).stats
     assert all(isinstance(each, str) for each in stats.instructions)
+
+
+def test_steps_of_all_lengths_share_one_memory_for_their_logits(
+    folder: Path, stand_in: StandIn
+) -> None:
+    def cycling(given: Mapping[str, Array]) -> Arrays:
+        """Say a, b, c again and again, but for a d now and then, by position."""
+        made = either(given)
+        places = int(given["total_sequence_length"]) - given["inputs_embeds"].shape[1]
+        for row, place in zip(made["logits"][0], places + given["select"], strict=True):
+            row[:] = 0
+            row[68 if place % 7 == 0 else 65 + place % 3] = 1
+        return made
+
+    stand_in.functions["decoder"] = cycling
+    derive(folder)
+    spark = load(folder)
+    lengths = set[int]()
+    for most in (2, 5, 3):
+        before = len(stand_in.sessions["decoder"].calls) if stand_in.sessions else 0
+        spark.generate("hello", max_tokens=50, prompt_lookup=most)
+        calls = stand_in.sessions["decoder"].calls[before:]
+        lengths |= {given["inputs_embeds"].shape[1] for given, _ in calls}
+        assert len({made["logits"].ctypes.data for _, made in calls}) == 1
+    assert len(lengths) > 3
+    loop = spark._model._loop
+    assert loop is not None
+    loop._decoder.restart()
+    assert len({step.run().ctypes.data for step in loop._steps.values()}) == 1
+
+
+def test_an_embedder_that_gives_no_numbers_in_a_bound_step_is_named(
+    folder: Path, stand_in: StandIn
+) -> None:
+    honest = stand_in.functions["embedder"]
+
+    def overflow(given: Mapping[str, Array]) -> Arrays:
+        broken = given["input_ids"].shape[1] == 1
+        return {"embeds": honest(given)["embeds"] * np.float32(np.nan if broken else 1)}
+
+    stand_in.functions["embedder"] = overflow
+    derive(folder)
+    with pytest.raises(DeviceError, match="embedder gave embeds that are not finite"):
+        load(folder).generate("hi", max_tokens=4)
+
+
+def test_stats_are_told_while_another_thread_drops_parts(folder: Path) -> None:
+    derive(folder)
+    spark = load(folder)
+    spark.generate("hi", max_tokens=2)
+    spark._model._parts._sources.clear()  # as `drop` leaves it for a moment
+    assert spark.stats.lowered == ("decoder",)

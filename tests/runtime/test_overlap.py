@@ -4,11 +4,14 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edgespark.runtime import lowered, overlap, parts
 from edgespark.runtime.chain import Chain, groups
 from edgespark.runtime.errors import InputError
 from edgespark.runtime.overlap import overlapped, workers
@@ -173,3 +176,58 @@ def test_overlap_needs_cores(
     given = set(range(cores))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: given, raising=False)
     assert workers(threads) == wanted
+
+
+def test_an_interrupt_lets_no_worker_begin_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, leaving, seen = threading.Event(), threading.Event(), []
+
+    class Interrupted(ThreadPoolExecutor):
+        def map(self, *given: Any, **named: Any) -> Any:  # noqa: ANN401 passed on
+            super().map(*given, **named)
+            assert begun.wait(PATIENCE)
+            raise KeyboardInterrupt
+
+        def __exit__(self, *told: object) -> None:
+            leaving.set()
+            super().__exit__(*told)  # type: ignore[arg-type] # passed on
+
+    def work(number: int) -> None:
+        seen.append(number)
+        begun.set()
+        assert leaving.wait(PATIENCE)
+
+    monkeypatch.setattr(overlap, "ThreadPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        overlapped([[0, 1, 2]], work, 2)
+    assert seen == [0]
+
+
+class Owned:
+    """A lock that knows which thread holds it."""
+
+    def __init__(self) -> None:
+        self._lock, self.owner = threading.Lock(), 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self.owner = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        self.owner = 0
+        self._lock.release()
+
+
+def test_what_runs_for_a_part_is_found_while_no_input_is_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found, lock, alone = chain(apart()), Owned(), list[bool]()
+    plain = lowered.source
+
+    def told(*given: Any) -> Any:  # noqa: ANN401 passed on
+        alone.append(lock.owner == threading.get_ident())  # a preparation may hold warnings back
+        return plain(*given)
+
+    monkeypatch.setattr(found, "_preparing", lock)
+    monkeypatch.setattr(parts, "source", told)
+    found.all_tokens({"rgb": RGB, "sar": SAR}, Record())
+    assert alone == [True] * 3

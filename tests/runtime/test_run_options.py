@@ -87,3 +87,16 @@ def test_parts_that_run_derived_graphs_stand_in_the_first_line() -> None:
     )
     (times,) = paragraphs({}, [stats], "")
     assert times.startswith("int8 on cpu, graphs derived for decoder, bridge:\n")
+
+
+def test_modalities_that_a_later_task_took_from_an_earlier_one_are_told(folder: Path) -> None:
+    np.save(folder.parent / "rgb.npy", np.ones((3, 4, 4), np.float32))
+    given = ["run", str(folder), "--input", f"rgb={folder.parent / 'rgb.npy'}", "--json"]
+    assert json.loads(printed([*given, "--prompt", "?"]))["cached"] == ["rgb"]
+    assert json.loads(printed([*given, "--task", "classify"]))["cached"] == []
+
+
+def test_a_narrow_integer_of_numpy_is_a_number_of_threads(folder: Path, stand_in: StandIn) -> None:
+    spark = load(folder, threads=np.int8(2))  # type: ignore[arg-type]
+    spark.generate("hi", max_tokens=1)
+    assert {type(each.threads) for each in stand_in.programs[-2:]} == {int}

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.options import Options
 from edgespark.runtime.sampling import Sampling, check_logits, chooser, nucleus
 
 Array = np.ndarray[Any, Any]
@@ -238,3 +239,20 @@ def test_logits_that_are_checked_tell_the_highest_of_each_row() -> None:
     logits[0, 2, 4:] = -np.inf
     assert check_logits(logits, "decoder").tolist() == logits.argmax(axis=-1).tolist()
     assert check_logits(logits[0, 1], "decoder") == 0
+
+
+def test_narrow_integers_of_numpy_choose_what_pythons_do() -> None:
+    logits = np.random.default_rng(1).normal(size=1000).astype(np.float32)
+    narrow = Sampling(temperature=1.0, top_k=np.uint8(200), seed=np.int8(100))  # type: ignore[arg-type]
+    wide = Sampling(temperature=1.0, top_k=200, seed=100)
+    assert narrow == wide
+    assert (type(narrow.top_k), type(narrow.seed)) == (int, int)
+    ids, _ = nucleus(logits, narrow)
+    assert ids.tolist() == nucleus(logits, wide)[0].tolist()
+    assert len(ids) == 200
+
+
+def test_narrow_integers_of_numpy_are_counts_of_tokens() -> None:
+    made = Options(max_tokens=np.int8(100), prompt_lookup=np.uint8(64))  # type: ignore[arg-type]
+    assert (type(made.max_tokens), type(made.prompt_lookup)) == (int, int)
+    assert (made.max_tokens, made.prompt_lookup) == (100, 64)

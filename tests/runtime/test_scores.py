@@ -17,6 +17,7 @@ from edgespark.runtime.cli import main
 from edgespark.runtime.manifest import Samples
 from edgespark.runtime.scores import Judged, Run, judged, reference_of
 from tests.runtime.kinds import TRACK
+from tests.runtime.lowered_decoder import bundle_of, derive, either
 from tests.runtime.narrow import narrowed
 from tests.runtime.on_disk import npz, write
 from tests.runtime.stand_in import StandIn, file
@@ -154,3 +155,25 @@ def test_the_reference_is_the_variant_in_fp32_or_else_the_first(stand_in: StandI
     manifest = stand_in.manifest
     assert reference_of(replace(manifest, variants=manifest.variants[::-1])) == "fp32"
     assert reference_of(replace(manifest, variants=manifest.variants[:0:-1])) == "int4"
+
+
+def test_scores_are_those_of_the_graphs_that_run_here(
+    stand_in: StandIn, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    narrowed(stand_in, "decoder", "fp16")  # which this device widens: it is emulated
+    narrowed(stand_in, "head_rgb", "int8")
+    stand_in.functions["decoder"] = either
+    bundle = bundle_of(stand_in, folder)
+    plain = measured(folder)
+    assert plain.lowered == {}
+    derive(bundle)
+    stand_in.programs.clear()
+    found = measured(folder)
+    assert found.lowered == {"fp32": ("decoder",), "int8": ("decoder",)}
+    assert (found.scores, found.agreement) == (plain.scores, plain.agreement)
+    ran = {each.where.split("/")[-1]: each.where for each in stand_in.programs}
+    assert ran["decoder.fp32.onnx"].startswith("derived/")
+    assert ran["decoder.fp16.onnx"] == "graphs/decoder.fp16.onnx"
+    main(["verify", str(folder), "--scores"])
+    out = capsys.readouterr().out
+    assert "\nscores of fp32: graphs derived for this device ran for decoder\n" in out

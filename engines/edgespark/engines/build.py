@@ -8,11 +8,13 @@ import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from edgespark.engines.cpu_decoder import LoweredFile
 from edgespark.engines.lowerings import Job, Lower, lowering_of
+from edgespark.engines.proof import Proof, prove
 from edgespark.engines.shelf import Shelf, open_shelf, told
 from edgespark.engines.targets import TARGETS, Target
 from edgespark.runtime import derived
@@ -29,7 +31,7 @@ from edgespark.runtime.errors import (
     UsageError,
 )
 from edgespark.runtime.manifest import File
-from edgespark.runtime.verify import Form, Row, graphs, row, shortest
+from edgespark.runtime.verify import Form, Row, graphs
 from edgespark.runtime.wording import near
 
 __all__ = ["Outcome", "State", "build", "check", "chosen", "prune"]
@@ -42,9 +44,9 @@ class Outcome:
     """What became of one graph.
 
     "made" and "kept" graphs lie in `folder`; a "kept" one was there already, and whole. A
-    "portable" one has no other form for the target, and of a "failed" one nothing is left, as it
-    was beyond its limit: `reason` tells. `before` and `after` were measured in this build,
-    a decoder's times at a single step behind a past.
+    "portable" one has no other form for the target, or a slower one, and of a "failed" one nothing
+    is left, as it computed something else: `reason` tells. `before` and `after` were measured in
+    this build, a decoder's times at a single step behind a past.
     """
 
     job: Job
@@ -128,15 +130,12 @@ def _one(job: Job, target: Target, shelf: Shelf, threads: int | None) -> Outcome
         record = _record(job, target, made, draft)
         if told := list(problems(record, job.part, job.graph, context)):
             return Outcome(job=job, state="failed", reason=f"{job.title}: {'; '.join(told)}")
-        before, after = _proved(job, target, record, draft, threads)
-        if not after.ok:
-            return Outcome(
-                job=job, state="failed", reason=_fault(after), before=before, after=after
-            )
+        proof = _proved(job, target, record, draft, threads)
+        measured = partial(Outcome, job=job, before=proof.before, after=proof.after)
+        if reason := proof.fault or proof.slower:
+            return measured(state="failed" if proof.fault else "portable", reason=reason)
         folder = shelf.place(draft, name, record)
-    return Outcome(
-        job=job, state="made", folder=folder, bytes=after.bytes, before=before, after=after
-    )
+    return measured(state="made", folder=folder, bytes=proof.after.bytes)
 
 
 def _whole(job: Job, target: Target, shelf: Shelf) -> Found | None:
@@ -182,27 +181,13 @@ def _record(job: Job, target: Target, made: LoweredFile, draft: Path) -> Derived
     )
 
 
-def _proved(
-    job: Job, target: Target, record: Derived, draft: Path, threads: int | None
-) -> tuple[Row, Row]:
+def _proved(job: Job, target: Target, record: Derived, draft: Path, threads: int | None) -> Proof:
     """Measure the portable graph and what was made of it, on the part's reference probes."""
     if reason := derived.usable(record):
         raise DeviceError(f"{reason}: install that, or build on a machine that has it")
-    device = DEVICES[target.device]
     found = Found(record=record, files=replace(job.bundle, root=draft.resolve()))
-    forms = (
-        Form(part=job.part, graph=job.graph),
-        Form(part=job.part, graph=job.graph, found=found),
-    )
-    before, after = (row(job.bundle, device, each, threads, shortest) for each in forms)
-    return before, after
-
-
-def _fault(after: Row) -> str:
-    return (
-        f"{after.title}: {after.error:.1e} standard deviations from PyTorch, beyond its limit of "
-        f"{after.limit:.1e}; it was thrown away, and the portable graph stays"
-    )
+    form = Form(part=job.part, graph=job.graph, found=found)
+    return prove(job.bundle, DEVICES[target.device], form, threads)
 
 
 def _file(path: Path) -> File:

@@ -68,16 +68,35 @@ def sourced(model: onnx.ModelProto, folder: Path | None = None) -> Sourced:
         name = each.name
         waits = absent(name, each.data_type, each.dims) if name in kept else _inside(each, folder)
         graph.initializer.append(waits)
-    return Sourced(model=made, source=lambda name: _array(kept[name], folder))
+    return Sourced(model=made, source=lambda name: _told(kept[name], folder))
 
 
 def opened(path: Path) -> Sourced:
     """Read a graph from a file, its external data beside it; BundleError where it is no graph."""
     try:
         model = onnx.load_model(path, load_external_data=False)
+        given = sourced(model, path.parent)
+        _check(given.model)
+    except BundleError:
+        raise
     except Exception as error:  # protobuf's own, which has no types
         raise BundleError(str(path), [f"no ONNX graph: {error}"]) from error
-    return sourced(model, path.parent)
+    return given
+
+
+def _check(model: onnx.ModelProto) -> None:
+    """Let ONNX check the nodes; weights stand as inputs, since it knows no absent ones."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    graph = bare.graph
+    named = {each.name for each in graph.input}
+    graph.input.extend(
+        helper.make_tensor_value_info(each.name, each.data_type, each.dims)
+        for each in graph.initializer
+        if each.name not in named
+    )
+    del graph.initializer[:]
+    onnx.checker.check_model(bare)
 
 
 def written(given: Sourced, into: Path) -> tuple[str, ...]:
@@ -172,6 +191,16 @@ def _inside(tensor: TensorProto, folder: Path | None) -> TensorProto:
 def _bytes(tensor: TensorProto) -> int:
     bits = 4 if tensor.data_type in INT4 else 8 * _dtype(tensor).itemsize
     return -(-int(np.prod(tensor.dims, dtype=np.int64)) * bits // 8)
+
+
+def _told(tensor: TensorProto, folder: Path | None) -> Array:
+    """Read a tensor; BundleError where what it says of itself does not hold."""
+    try:
+        return _array(tensor, folder)
+    except BundleError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(tensor.name, [f"is no tensor as it says: {error}"]) from error
 
 
 def _array(tensor: TensorProto, folder: Path | None = None) -> Array:

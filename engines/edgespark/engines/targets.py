@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from edgespark.runtime.device import DEVICES
 from edgespark.runtime.errors import DeviceError, UsageError
 from edgespark.runtime.manifest import Precision
 from edgespark.runtime.wording import near
@@ -18,22 +19,32 @@ BLOCKS = 21  # the opset that int4 in blocks came with
 class Target:
     """A kind of machine, and the forms in which it runs graphs best.
 
-    `lowering` names the passes and their revision, under which `load` looks for what they made
-    ("": this version makes nothing for the target), and `device` what proves it. `opset` is the
-    newest one that the target reads. `attention` is how a decoder's states are kept: rows that the
-    graph gives and the runtime appends, or one memory in which the graph writes them itself, its
-    weights then in blocks and its norms fused. `operators` are plain ONNX's, or also those that
-    ONNX Runtime adds: products of unsigned codes, attention in one node. Graphs of `widened` are
-    computed in float32, so that another form of them saves nothing.
+    `device` is the runtime's one that proves what is made, and loads it ("": this version makes
+    nothing for the target). `opset` is the newest one that the target reads. `attention` is how a
+    decoder's states are kept: rows that the graph gives and the runtime appends, or one memory in
+    which the graph writes them itself, its weights then in blocks and its norms fused. `operators`
+    are plain ONNX's, or also those that ONNX Runtime adds: products of unsigned codes, attention in
+    one node.
     """
 
     name: str
     opset: int
-    lowering: str = ""
     device: str = ""
     attention: Attention = "appended"
     operators: Operators = "onnx"
-    widened: frozenset[Precision] = frozenset()
+
+    @property
+    def lowering(self) -> str:
+        """Name the passes and their revision, under which `load` looks for what they made.
+
+        "": this version makes nothing for the target.
+        """
+        return DEVICES[self.device].lowering if self.device else ""
+
+    @property
+    def widened(self) -> frozenset[Precision]:
+        """Return the precisions computed in float32, of which another form saves nothing."""
+        return DEVICES[self.device].widened if self.device else frozenset()
 
 
 TARGETS = {
@@ -42,11 +53,9 @@ TARGETS = {
         Target(
             name="cpu",
             opset=21,  # of ONNX Runtime 1.20, the oldest that the runtime takes
-            lowering="cpu-1",
             device="cpu",
             attention="in place",
             operators="contributed",
-            widened=frozenset({"fp16"}),
         ),
         Target(name="tensorrt-10.3", opset=20),  # JetPack 6.2
         Target(name="tensorrt-10.9", opset=22),

@@ -33,14 +33,15 @@ def decided(manifest: Manifest, draft: Draft, plan: Plan) -> Decided:
     """Choose the variant that a CPU takes, of a bundle that is written but for its manifest.
 
     It is the fastest that loses no more than the plan's budget (one point by default) in any task
-    on the calibration set; a single sample more or less says nothing. Without a set to judge on
-    the manifest's own rule stays, and its evidence says so. A bundle of one variant has no choice.
+    on the calibration set; a single sample more or less says nothing. Without a set to judge on,
+    or a float graph to judge against, the manifest's own rule stays, and its evidence says so.
+    OutputError where the disk is too full for what is timed. A bundle of one variant has no choice.
     """
     bundle = Bundle(draft.root, manifest)
     found = () if plan.calibration is None else costs(bundle, plan.calibration)
     if len(manifest.variants) == 1:
         return Decided(manifest=manifest, costs=found)
-    choice = _by_figures(bundle, found, plan) if found else _by_rule(manifest)
+    choice = _by_figures(bundle, found, plan) if found else _by_rule(manifest, plan)
     made = replace(
         manifest,
         preferred={**manifest.preferred, DEVICE: choice.variant},
@@ -49,12 +50,13 @@ def decided(manifest: Manifest, draft: Draft, plan: Plan) -> Decided:
     return Decided(manifest=made, costs=found)
 
 
-def _by_rule(manifest: Manifest) -> Choice:
+def _by_rule(manifest: Manifest, plan: Plan) -> Choice:
     variant = manifest.preferred[DEVICE]
+    lacking = "a calibration set" if plan.calibration is None else "float graphs to judge against"
     return Choice(
         device=DEVICE,
         variant=variant,
-        why=f"{variant}, by rule: without a calibration set there are no figures to choose by",
+        why=f"{variant}, by rule: without {lacking} there are no figures to choose by",
     )
 
 
@@ -66,7 +68,9 @@ def _by_figures(bundle: Bundle, found: Sequence[Cost], plan: Plan) -> Choice:
         if each.precisions[decoder] not in device_named(DEVICE).widened
     ]
     among = native or list(bundle.manifest.variants)
-    steps = step_ms(bundle, [each.precisions[decoder] for each in among], lowered=plan.lowered)
+    # beside the bundle to be, and removed with its draft
+    work = bundle.root.parent if plan.lowered else None
+    steps = step_ms(bundle, [each.precisions[decoder] for each in among], work=work)
     ms = {each.name: steps[each.precisions[decoder]] for each in among}
     scores = {each.variant: each.scores for each in found}
     held = {each.name: scores.get(each.name, ()) for each in among}
@@ -93,13 +97,23 @@ def choose(
         if within
         else f"which loses least, though more than {budget:g}"
     )
-    told = "; ".join(f"{name} {ms[name]:.2f} ms a step, loses {lost[name]:+.2f}" for name in ms)
-    return Choice(
-        device=DEVICE, variant=variant, why=f"{variant}, {rule}: {told}", ms=dict(ms), lost=lost
-    )
+    told = [f"{name} {ms[name]:.2f} ms a step, loses {lost[name]:+.2f}" for name in ms]
+    told += [_forgiven(name, each, budget) for name in within for each in scores[name]]
+    why = f"{variant}, {rule}: {'; '.join(filter(None, told))}"
+    return Choice(device=DEVICE, variant=variant, why=why, ms=dict(ms), lost=lost)
 
 
 def _bears(score: TaskScore, budget: float) -> bool:
     """Tell whether a task loses no more than the budget, or than one sample of an accuracy."""
     one = POINTS / score.n if score.higher_is_better else 0.0
     return score.drop <= max(budget, one) + ROUNDING
+
+
+def _forgiven(name: str, score: TaskScore, budget: float) -> str:
+    """Say of a task that what the variant loses in it is beyond the budget, but one sample."""
+    if score.drop <= budget + ROUNDING:
+        return ""
+    return (
+        f"{name} loses {score.drop:.2f} in {score.modality} {score.task}, no more than one sample "
+        f"of {score.n}, which alone says nothing"
+    )

@@ -4,6 +4,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,6 +16,7 @@ from edgespark.runtime.backends import Array, Program, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.errors import CheckError
 from edgespark.runtime.manifest import Graph, Part, Port, Precision
+from edgespark.runtime.parts import program
 from edgespark.runtime.states import Appended, InPlace, States
 
 Step = Callable[[], None]
@@ -26,11 +29,12 @@ ONE = ("batch", "sequence", "selected")
 
 
 def step_ms(
-    bundle: Bundle, precisions: Sequence[Precision], *, lowered: bool = False
+    bundle: Bundle, precisions: Sequence[Precision], *, work: Path | None = None
 ) -> dict[Precision, float]:
     """Time a decoder's step in these precisions: the median of some rounds, in milliseconds.
 
-    With `lowered` it is that of the graph that is derived for the CPU, where one can be.
+    With a folder to `work` in it is that of the graph that is derived for the CPU, where one can
+    be: it lies in that folder while it is timed. OSError where nothing can be written there.
     """
     part = bundle.manifest.part(bundle.manifest.language.decoder)
     graphs = [each for each in part.graphs if each.precision in precisions]
@@ -38,7 +42,7 @@ def step_ms(
     found: dict[Precision, float] = {}
     for group in [graphs] if together else [[each] for each in graphs]:
         with ExitStack() as stack:
-            opened = _lowered if lowered else _portable
+            opened = _portable if work is None else partial(_lowered, work)
             found |= _medians(
                 {each.precision: stack.enter_context(opened(bundle, part, each)) for each in group}
             )
@@ -61,24 +65,18 @@ def _medians(steps: Mapping[Precision, Step]) -> dict[Precision, float]:
 
 @contextmanager
 def _portable(bundle: Bundle, part: Part, graph: Graph) -> Iterator[Step]:
-    folder = bundle.root / Path(graph.file.path).parent
-    program = Program(
-        where=graph.file.path,
-        graph=bundle.read(graph.file),
-        inputs=(*part.inputs, *(each.past for each in graph.states)),
-        outputs=(*part.outputs, *(each.new for each in graph.states)),
-        folder=folder if graph.data else None,
-        data=tuple(Path(file.path).name for file in graph.data),
-    )
     context = bundle.manifest.language.context
-    with _step(program, part.outputs, Appended(part.name, graph.states, context)) as step:
+    ready = program(bundle, part, graph, None)
+    with _step(ready, part.outputs, Appended(part.name, graph.states, context)) as step:
         yield step
 
 
 @contextmanager
-def _lowered(bundle: Bundle, part: Part, graph: Graph) -> Iterator[Step]:
+def _lowered(work: Path, bundle: Bundle, part: Part, graph: Graph) -> Iterator[Step]:
     context = bundle.manifest.language.context
-    with TemporaryDirectory() as folder, ExitStack() as stack:
+    with ExitStack() as stack:
+        # in the work folder: a machine's own may be memory; what stays of it goes with that one
+        folder = stack.enter_context(TemporaryDirectory(dir=work, ignore_cleanup_errors=True))
         into = Path(folder) / "decoder.onnx"
         given = bundle.root / graph.file.path
         try:
@@ -86,7 +84,8 @@ def _lowered(bundle: Bundle, part: Part, graph: Graph) -> Iterator[Step]:
         except CheckError:  # of a form that nothing is derived of: this is what runs
             yield stack.enter_context(_portable(bundle, part, graph))
             return
-        program = Program(
+        # by hand, not as a record: nobody else writes there, so that there is nothing to hash
+        ready = Program(
             where=graph.file.path,
             graph=into.read_bytes(),
             inputs=(*made.inputs, *(each.past for each in made.states)),
@@ -95,13 +94,13 @@ def _lowered(bundle: Bundle, part: Part, graph: Graph) -> Iterator[Step]:
             data=made.data,
         )
         states = InPlace(part.name, made.states, context)
-        yield stack.enter_context(_step(program, made.outputs, states))
+        yield stack.enter_context(_step(ready, made.outputs, states))
 
 
 @contextmanager
-def _step(program: Program, outputs: Sequence[Port], states: States) -> Iterator[Step]:
-    """Open a decoder, and bind what a step of one position reads and writes."""
-    embeds = next(each for each in program.inputs if each.name == "inputs_embeds")
+def _step(ready: Program, outputs: Sequence[Port], states: States) -> Iterator[Step]:
+    """Open a decoder as `load` does, and bind what a step of one position reads and writes."""
+    embeds = next(each for each in ready.inputs if each.name == "inputs_embeds")
     past = min(PAST, embeds.axes[1].high - 1)
     read, written = states.bound(past, past + 1)
     fed: dict[str, Array] = {
@@ -110,7 +109,7 @@ def _step(program: Program, outputs: Sequence[Port], states: States) -> Iterator
         "select": np.zeros(1, np.int64),
     }
     given = {**written, **{port.name: np.empty(_shape(port), port.dtype) for port in outputs}}
-    with closing(backend("onnxruntime").open_session(program)) as session:
+    with closing(backend("onnxruntime").open_session(replace(ready, steady=True))) as session:
         yield session.bind(fed, given)
 
 

@@ -145,6 +145,8 @@ class Chain:
             targets[part] = {**targets.pop(part, {}), port: wire.source}
         for part, sources in targets.items():
             inputs = {port: known[source] for port, source in sources.items()}
+            with self._preparing:  # a warning of what runs must not be held back by a preparation
+                self._parts.source(part)
             made = self._parts.run(part, record, inputs)
             check_finite(part, made)
             known.update({f"{part}.{port}": array for port, array in made.items()})

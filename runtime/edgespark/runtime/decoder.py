@@ -48,12 +48,17 @@ class Decoder:
         self._outputs: Arrays = {}
         self._most = 0
         self._length = 0
-        self._given(1)
+        self.reserve(1)
 
     @property
     def length(self) -> int:
         """How many positions were fed and are kept."""
         return self._length
+
+    @property
+    def recodes(self) -> bool:
+        """Whether a later run reads the rows of a run otherwise than that did: see `States`."""
+        return self._states.recodes
 
     def restart(self) -> None:
         """Forget the sequence; the memory is kept."""
@@ -61,7 +66,7 @@ class Decoder:
 
     def keep(self, count: int) -> None:
         """Forget all but the first `count` positions."""
-        self._length = min(self._length, count)
+        self._length = max(min(self._length, count), 0)
 
     def forget(self, count: int) -> None:
         """Forget the last `count` positions: what is fed next takes their places."""
@@ -88,7 +93,8 @@ class Decoder:
         """Bind a step that appends what lies in `embeddings`, float32 [1, rows, width].
 
         The step returns the logits at each of them, float32 [rows, vocabulary]; errors as `feed`.
-        Only where the states are in place: no others are the same arrays in every run.
+        Only where the states are in place: no others are the same arrays in every run. Where many
+        lengths are bound, `reserve` for the longest first: they share its memory.
         """
         rows = embeddings.shape[1]
         inputs, outputs = self._states.bound(0, rows)
@@ -115,14 +121,24 @@ class Decoder:
             raise UsageError(f"{end} positions do not fit the context of {self._context}")
         return end
 
+    def reserve(self, rows: int) -> bool:
+        """Take memory for the outputs at so many positions, and tell whether there was less.
+
+        Steps that were bound before go on with the old one, which lasts as long as they do.
+        DeviceError if it does not fit.
+        """
+        if rows <= self._most:
+            return False
+        self._outputs = {
+            port.name: zeros((1, rows, port.axes[2].high), *told(self._part.name, port))
+            for port in self._part.outputs
+        }
+        self._most = rows
+        return True
+
     def _given(self, rows: int) -> Arrays:
         """Return memory for the outputs at so many positions, the same one each time."""
-        if rows > self._most:
-            self._most = rows
-            self._outputs = {
-                port.name: zeros((1, rows, port.axes[2].high), *told(self._part.name, port))
-                for port in self._part.outputs
-            }
+        self.reserve(rows)
         return {name: array[:, :rows] for name, array in self._outputs.items()}
 
 

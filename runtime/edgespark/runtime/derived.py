@@ -140,6 +140,7 @@ def program(found: Found, threads: int | None) -> Program:
         folder=root if record.data else None,
         data=tuple(file.path for file in record.data),
         threads=threads,
+        steady=found.files.manifest.part(record.part).role == "decoder",
     )
 
 

@@ -14,8 +14,8 @@ UNKNOWN, ROW = -1, -2  # no ids: nothing is equal to it; what lies in the sequen
 class Held:
     """A sequence as it was put together: ids of text, and embeddings of all else.
 
-    Equal embeddings are equal bits: what was fed is compared, not what it was made of, so that no
-    part or setting in front of the decoder needs to be watched.
+    Equal embeddings are equal numbers (0 and -0 are, NaN never is): what was fed is compared, not
+    what it was made of, so that no part or setting in front of the decoder needs to be watched.
     """
 
     def __init__(self, context: int, width: int) -> None:

@@ -9,9 +9,11 @@ import numpy as np
 from edgespark.runtime.backends import Array
 from edgespark.runtime.chain import Chain
 from edgespark.runtime.decoder import PREFILL, STEPS, Decoder
+from edgespark.runtime.errors import DeviceError
 from edgespark.runtime.held import Held, ids_from
 from edgespark.runtime.manifest import Language
 from edgespark.runtime.parts import Parts
+from edgespark.runtime.ports import check_finite
 from edgespark.runtime.prompt import Piece, length
 from edgespark.runtime.states import Arrays
 from edgespark.runtime.stats import Record
@@ -22,9 +24,13 @@ CHUNK = 256
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A bound step of as many ids as `ids` [1, count] holds; `run` returns logits."""
+    """A bound step of as many ids as `ids` [1, count] holds; `run` returns logits.
+
+    `rows` [1, count, width] are the embeddings in between.
+    """
 
     ids: Array
+    rows: Array
     embed: Callable[[], None]
     run: Callable[[], Array]
 
@@ -33,7 +39,9 @@ class Loop:
     """Feeds the decoder, and knows what its positions hold.
 
     With `kept` a sequence goes on from where it differs from the last one, and is fed in chunks;
-    without, each is fed anew and whole, so that one run of the decoder reads one sequence.
+    without, each is fed anew and whole, so that one run of the decoder reads one sequence. So it is
+    where a later run reads other numbers than the first did (`States.recodes`): what came before
+    would change an answer.
     """
 
     def __init__(self, parts: Parts, chain: Chain, language: Language, *, kept: bool) -> None:
@@ -41,13 +49,13 @@ class Loop:
         self._parts = parts
         self._chain = chain
         self._language = language
-        self._chunk = CHUNK if kept else language.context
-        self._kept = kept
         what = parts.source(language.decoder)
         self._in_place = what.found is not None
         self._decoder = Decoder(
             what.part, what.graph.states, language.context, in_place=self._in_place
         )
+        self._kept = kept and not self._decoder.recodes
+        self._chunk = CHUNK if self._kept else language.context
         (embeds,) = (port for port in what.part.inputs if port.name == "inputs_embeds")
         self._width = embeds.axes[-1].high
         self._held = Held(language.context, self._width)
@@ -78,6 +86,11 @@ class Loop:
         for begin in range(0, rows.shape[1], self._chunk):
             yield self._decoder.feed(rows[:, begin : begin + self._chunk], run)
 
+    def reserve(self, count: int) -> None:
+        """Take memory for steps of at most `count` ids; DeviceError if it does not fit."""
+        if self._decoder.reserve(count):
+            self._steps.clear()  # they hold memory that was smaller
+
     def forget(self, count: int) -> None:
         """Forget the last `count` positions."""
         self._decoder.forget(count)
@@ -85,7 +98,7 @@ class Loop:
     def step(self, ids: list[int], record: Record) -> Array:
         """Append ids; return the logits behind each, float32 [ids, vocabulary].
 
-        The next call writes there again.
+        The next call writes there again. DeviceError, which names the part, where a value is NaN.
         """
         self._held.note(self._decoder.length, ids)
         if not self._in_place:
@@ -97,7 +110,11 @@ class Loop:
         with record.stage(STEPS):
             step.ids[0] = ids
             step.embed()
-            return step.run()
+            try:
+                return step.run()
+            except DeviceError:  # of what it was given, perhaps
+                check_finite(self._language.embedder, {"embeds": step.rows})
+                raise
 
     def unbind(self) -> None:
         """Let go of the embedder, which is about to be closed."""
@@ -105,11 +122,12 @@ class Loop:
 
     def _bound(self, count: int, record: Record) -> Step:
         """Bind a step of so many ids, from the ids to the logits, once for all that follow."""
+        self.reserve(count)
         language, bind = self._language, self._parts.bind
         ids, rows = np.zeros((1, count), np.int64), np.zeros((1, count, self._width), np.float32)
         embed = bind(language.embedder, record, {"input_ids": ids}, {"embeds": rows})
         run = self._decoder.bound(rows, partial(bind, language.decoder, record))
-        self._steps[count] = Step(ids=ids, embed=embed, run=run)
+        self._steps[count] = Step(ids=ids, rows=rows, embed=embed, run=run)
         return self._steps[count]
 
 

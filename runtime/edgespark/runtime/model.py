@@ -104,12 +104,11 @@ class Model:
         texts = [text, *(route.prompt for route in routes)]
         tokens = [_tokens(self.manifest, route) for route in routes]
         positions = len(self._language.begin) + length(list(map(self._tokenizer.encode, texts)))
-        exact = all(axis.static for axis in tokens)
         check_length(
             positions + sum(axis.low for axis in tokens),
             new,
             self._language.context,
-            "take" if exact else "take at least",
+            exact=all(axis.static for axis in tokens),
         )
 
     def blocks(self, modalities: Mapping[str, object], record: Record) -> list[Piece]:
@@ -125,8 +124,8 @@ class Model:
     def sequence(self, blocks: list[Piece], text: str, new: int, record: Record) -> Array:
         """Put blocks and text together: return what is to be fed, float32 [1, positions, width].
 
-        UsageError if they do not fit the context with `new` more positions. The next call writes
-        there again.
+        UsageError if they take no position, or do not fit the context with `new` more. The next
+        call writes there again.
         """
         pieces = [*blocks, self._encoded(text, record)]
         check_length(length(pieces), new, self._language.context)
@@ -152,6 +151,8 @@ class Model:
         It also ends, without its last piece, at the first token or chunk after which it is
         `cancelled`.
         """
+        drafted = min(options.prompt_lookup, options.max_tokens - 1)
+        self._opened().reserve(1 + drafted)
         logits = np.empty((0, 0))
         for made in self._opened().feed(embeddings, record):
             if cancelled():

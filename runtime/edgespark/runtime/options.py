@@ -42,6 +42,8 @@ class Options:
             raise UsageError(f"each stop string must be a str that is not empty; got {self.stop!r}")
         if not isinstance(self.stream, bool):
             raise UsageError(f"stream must be True or False, got {self.stream!r}")
+        for name in ("max_tokens", "prompt_lookup"):  # a narrow integer of numpy's overflows later
+            object.__setattr__(self, name, int(getattr(self, name)))
 
 
 def check_count(name: str, value: int, most: float = math.inf, least: int = 1) -> None:

@@ -1,6 +1,7 @@
 """Groups of work that need nothing of each other, done at the same time where cores allow."""
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -29,14 +30,16 @@ def overlapped(
     """Do `work` for every number, groups at the same time, those in a group one after another.
 
     `at_once` is how many groups at most. Raises what the least number raises that fails, as if all
-    were done in order; what has a greater number is not begun after that.
+    were done in order; what has a greater number is not begun after that, and nothing
+    at all after an interrupt, which is raised when what runs is done.
     """
     done: dict[int, T] = {}
     failed: dict[int, Exception] = {}
+    stopped = threading.Event()
 
     def run(group: Sequence[int]) -> None:
         for number in group:
-            if any(number > each for each in list(failed)):
+            if stopped.is_set() or any(number > each for each in list(failed)):
                 return
             try:
                 done[number] = work(number)
@@ -44,7 +47,11 @@ def overlapped(
                 failed[number] = error
 
     with ThreadPoolExecutor(at_once, thread_name_prefix="edgespark") as pool:
-        list(pool.map(run, groups))  # which waits, and raises an interrupt
+        try:
+            list(pool.map(run, groups))  # which waits, and raises an interrupt
+        except BaseException:
+            stopped.set()
+            raise
     if failed:
         raise failed[min(failed)]
     return done

@@ -36,7 +36,7 @@ class Running:
 class Loaded:
     """An opened part, and those of its outputs whose shape is known, allocated once."""
 
-    part: Part
+    source: Source
     session: Session
     outputs: Mapping[str, Array]
 
@@ -58,7 +58,8 @@ class Parts:
     @property
     def lowered(self) -> tuple[str, ...]:
         """The opened parts that run a graph derived for this device."""
-        return tuple(name for name in list(self._loaded) if self._sources[name].found)
+        loaded = list(self._loaded.items())  # at once: another thread may drop parts
+        return tuple(name for name, each in loaded if each.source.found)
 
     def run(
         self,
@@ -79,8 +80,8 @@ class Parts:
         with record.stage(stage or name):
             made = loaded.session.run(inputs, bound)
             free = {port: array for port, array in made.items() if port not in bound}
-            if free and (problems := misfits(loaded.part, inputs, free)):
-                raise BundleError(self.source(name).graph.file.path, problems)
+            if free and (problems := misfits(loaded.source.part, inputs, free)):
+                raise BundleError(loaded.source.graph.file.path, problems)
             return made
 
     def bind(
@@ -128,9 +129,8 @@ class Parts:
             ready = program(self._bundle, part, what.graph, running.threads)
         else:
             ready = derived.program(what.found, running.threads)
-        exact = what.graph.precision in running.exact
-        ready = replace(ready, exact=exact, steady=part.role == "decoder")
-        return Loaded(part, self._open(ready), allocated(part))
+        ready = replace(ready, exact=what.graph.precision in running.exact)
+        return Loaded(what, self._open(ready), allocated(part))
 
 
 def allocated(part: Part) -> dict[str, Array]:
@@ -171,4 +171,5 @@ def program(bundle: Bundle, part: Part, graph: Graph, threads: int | None) -> Pr
         folder=(bundle.root / graph.file.path).parent if graph.data else None,
         data=tuple(PurePosixPath(file.path).name for file in graph.data),
         threads=threads,
+        steady=part.role == "decoder",
     )

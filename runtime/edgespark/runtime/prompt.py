@@ -34,8 +34,18 @@ def length(pieces: Sequence[Piece]) -> int:
     return sum(len(each) if isinstance(each, list) else each.shape[1] for each in pieces)
 
 
-def check_length(positions: int, new: int, context: int, take: str = "take") -> None:
-    """Refuse a sequence that leaves no room in the context for as many new tokens as asked for."""
+def check_length(positions: int, new: int, context: int, *, exact: bool = True) -> None:
+    """Refuse a sequence that leaves no room in the context for as many new tokens as asked for.
+
+    One of no positions is refused too: nothing follows nothing. `positions` may be the least that
+    there are, where they are not `exact`. Raises UsageError.
+    """
+    take = "take" if exact else "take at least"
+    if exact and not positions:
+        raise UsageError(
+            "prompt and inputs take 0 positions: the tokenizer of this bundle makes no token of "
+            "them; ask with other words, or give an input"
+        )
     if positions > context:
         raise UsageError(
             f"prompt and inputs {take} {positions} positions, the context holds {context}: "

@@ -45,6 +45,8 @@ class Sampling:
             raise UsageError(f"top_k must be an integer >= 1, or 0 for all, got {self.top_k!r}")
         if not _is_integer(self.seed) or self.seed < 0:
             raise UsageError(f"seed must be an integer >= 0, got {self.seed!r}")
+        for name in ("top_k", "seed"):  # a narrow integer of numpy's overflows in what follows
+            object.__setattr__(self, name, int(getattr(self, name)))
 
 
 def chooser(sampling: Sampling) -> Callable[[Array], int]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from edgespark.runtime.backends import backend
@@ -45,11 +45,15 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """What all variants made of the same samples; `reference` is the one they stand beside."""
+    """What all variants made of the same samples; `reference` is the one they stand beside.
+
+    `lowered` names, by variant, the parts that ran a graph derived for the device.
+    """
 
     reference: str
     scores: tuple[Score, ...]
     agreement: tuple[Agreement, ...]
+    lowered: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def reference_of(manifest: Manifest) -> str:
@@ -64,8 +68,9 @@ def judged(bundle: Bundle, track: Track, run: Run) -> Judged:
     Scores are means over the samples. Task `head`: the share (0…1) whose most probable label is the
     sample's. Task `forecast`: the error of what is predicted by the head's first metric, and
     `forecast_fde` by another, as FDE. Task `answer`: the share whose generated text is the sample's
-    answer, both stripped. A precision that the device widens is emulated. `track` is given the
-    indices and a title, and gives the indices back for a block while it shows how far they are.
+    answer, both stripped. Graphs run as `load` runs them, derived ones where they lie, but that a
+    precision that the device widens is emulated by the portable ones. `track` is given the indices
+    and a title, and gives the indices back for a block while it shows how far they are.
     Raises BundleError for samples that no call could take, DeviceError that names the sample where
     a variant's arithmetic overflows on it.
     """
@@ -80,15 +85,18 @@ def judged(bundle: Bundle, track: Track, run: Run) -> Judged:
     }
     sparks = {each.name: _spark(bundle, each, run) for each in bundle.manifest.variants}
     found: dict[str, dict[str, list[Outcome]]] = {modality: {} for modality in sets}
+    lowered: dict[str, tuple[str, ...]] = {}
     for held, variant in _turns(bundle, sets.values(), sparks):
         with track(range(held.count), f"{held.modality} {variant}") as indices:
             made = [_outcome(sparks[variant], held, i, variant) for i in indices]
         found[held.modality][variant] = made
+        lowered[variant] = sparks[variant].stats.lowered
     reference = reference_of(bundle.manifest)
     return Judged(
         reference=reference,
         scores=tuple(s for name, held in sets.items() for s in _scores(held, found[name])),
         agreement=tuple(each for name in sets for each in _agreement(name, found[name], reference)),
+        lowered={variant: parts for variant, parts in lowered.items() if parts},
     )
 
 
@@ -103,7 +111,7 @@ def _outcome(spark: Spark, held: Held, index: int, variant: str) -> Outcome:
 def _spark(bundle: Bundle, variant: Variant, run: Run) -> Spark:
     device = device_named(run.device)
     check_packages()
-    setup = Setup(device=device, variant=variant, threads=run.threads, emulated=True)
+    setup = Setup(device=device, variant=variant, threads=run.threads, emulated=True, lowered=True)
     return Spark(Model(bundle, setup, backend(device.backend).open_session), setup)
 
 

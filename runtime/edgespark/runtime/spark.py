@@ -55,6 +55,7 @@ def load(
     """
     if threads is not None:
         check_count("threads", threads, MOST_THREADS)
+        threads = int(threads)  # a narrow integer of numpy's is none to a backend
     chosen = device_named(device)
     check_packages()
     opened = Bundle.open(bundle)
@@ -170,7 +171,8 @@ class Spark:
         Greedy at temperature 0, else drawn from the nucleus `top_p` (above 0, up to 1) of the
         `top_k` likeliest tokens (0: of all), with `seed`. With `prompt_lookup` up to so many tokens
         at once are guessed from what was said before, and read together: faster where an answer
-        repeats it, and the same but where two tokens are as likely up to rounding.
+        repeats it, and the same but where two tokens are as likely up to rounding (a portable graph
+        with INT8 keys and values reads guesses before these are rounded).
         The text ends after `max_tokens` tokens, or before the first of the `stop` strings and of
         the bundle's own, and is stripped. UsageError for values that cannot be, and for a prompt
         that is empty or leaves no room for `max_tokens` in the context.

@@ -7,13 +7,25 @@ import numpy as np
 
 from edgespark.runtime.backends import Array
 from edgespark.runtime.manifest import Port, State
-from edgespark.runtime.memory import zeros
+from edgespark.runtime.memory import commit, zeros
 
 Arrays = dict[str, Array]
+
+ADVICE = (
+    "end other programs, run the bundle's own graphs (--portable, or portable=True), which take "
+    "memory as a sequence grows, or export it with --int8-cache, which takes a quarter"
+)
 
 
 class States(Protocol):
     """The states of one sequence, in memory that is allocated once."""
+
+    @property
+    def recodes(self) -> bool:
+        """Whether a run reads its own new rows as other numbers than later runs read them.
+
+        How a sequence is cut into runs then changes what comes out by more than rounding.
+        """
 
     def bound(self, begin: int, end: int) -> tuple[Arrays, Arrays]:
         """Return the inputs and outputs by which a run appends the positions begin … end - 1.
@@ -32,6 +44,11 @@ class Appended:
     def __init__(self, part: str, states: Sequence[State], context: int) -> None:
         """Allocate `context` rows for each state; DeviceError if they do not fit."""
         self._rows = [(each, room(part, each.past, context)) for each in states]
+
+    @property
+    def recodes(self) -> bool:
+        """Rows that are kept as codes are floats in their own run: see `States.recodes`."""
+        return any(state.step is not None for state, _ in self._rows)
 
     def bound(self, begin: int, end: int) -> tuple[Arrays, Arrays]:
         """Give positions by number, and each state's rows as views: see `States.bound`."""
@@ -56,7 +73,8 @@ class InPlace:
         for each in states:
             heads, _, size = each.past.axes[1:]
             whole[each] = zeros((1, heads.high, context, size.high), *told(part, each.past))
-            whole[each].fill(0)  # takes the memory now, so that it does not grow with the sequence
+        what = f"{part}: the keys and values of its context of {context} positions"
+        commit(list(whole.values()), what, ADVICE)  # it does not grow with the sequence then
         self._before = np.zeros(1, np.int32)
         self._total = np.zeros((), np.int32)
         self._inputs: Arrays = {
@@ -65,6 +83,11 @@ class InPlace:
             **{each.past.name: array for each, array in whole.items()},
         }
         self._outputs: Arrays = {each.new.name: array for each, array in whole.items()}
+
+    @property
+    def recodes(self) -> bool:
+        """Every run reads the same memory, in which the graph itself put the rows."""
+        return False
 
     def bound(self, _begin: int, end: int) -> tuple[Arrays, Arrays]:
         """Write how long the sequence will be, and give all arrays: see `States.bound`."""

@@ -35,16 +35,18 @@ def cpu_int8(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def unsigned_products(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Write MatMuls of int8 numbers as MatMulIntegerToFloat of uint8 by int8.
+    """Write MatMuls with constant int8 matrices as MatMulIntegerToFloat of uint8 by int8.
 
     Needs: both factors come from a DequantizeLinear with zero point 0, the first of them from a
     QuantizeLinear with one scale; the second is a constant matrix with one scale, or one for each
-    column, or is quantised with one scale itself.
+    column.
     Gives: the same codes, 128 higher, so the same sums. An Add of a constant vector that alone
     reads a product becomes its bias, and the product's own tensor goes.
 
     On x86 without VNNI, ONNX Runtime's kernels saturate pairs of such products at 16 bits, unless
-    `session.x64quantprecision` is "1"; it treats the portable form the same.
+    `session.x64quantprecision` is "1", which mends those with a constant factor alone. So products
+    of two activations stay as they are: ONNX Runtime multiplies int8 by int8 there, which does not
+    saturate. As uint8 by uint8 they would take as long.
     """
     made = copied(model)
     seen = wiring(made.graph)
@@ -61,7 +63,7 @@ def unsigned_products(model: onnx.ModelProto) -> onnx.ModelProto:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Product:
-    """A product of int8 numbers: `codes`, int8, by `factor`; `out` is its sum with the bias."""
+    """A product: int8 `codes` by the constant `factor`; `out` is its sum with the bias."""
 
     out: str
     codes: str
@@ -106,20 +108,17 @@ def _integer(product: _Product) -> NodeProto:
 
 
 def _product(node: NodeProto, seen: Wiring) -> _Product | None:
-    """Read a MatMul of two dequantised factors; None for anything else."""
+    """Read a MatMul of a dequantised tensor and constant matrix; None for anything else."""
     if node.op_type != "MatMul":
         return None
     first, second = (_read(name, seen) for name in node.input)
     if first is None or second is None or not _quantised(first.input[0], seen):
         return None
-    out, bias = node.output[0], ""
-    if _columns(second, seen):
-        add, bias = _bias(node, seen, seen.weights[second.input[0]].dims[1])
-        out = add.output[0] if add is not None else out
-    elif not _quantised(second.input[0], seen):
+    if not _columns(second, seen):
         return None
+    add, bias = _bias(node, seen, seen.weights[second.input[0]].dims[1])
     return _Product(
-        out=out,
+        out=node.output[0] if add is None else add.output[0],
         codes=first.input[0],
         scale=first.input[1],
         factor=second.input[0],

@@ -220,4 +220,5 @@ def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, o
         "new_tokens": first.new_tokens,
         "drafted": first.drafted,
         "accepted": first.accepted,
+        "cached": list(dict.fromkeys(name for each in stats for name in each.cached)),
     }

@@ -58,6 +58,8 @@ def _worst(found: Verified) -> Iterator[str]:
 
 def _scores(found: Verified) -> Iterator[str]:
     """Give a line per variant that was measured now, and one of what the bundle says of itself."""
+    for variant, parts in found.judged.lowered.items() if found.judged is not None else ():
+        yield f"scores of {variant}: graphs derived for this device ran for {listed(parts)}"
     for score in found.judged.scores if found.judged is not None else ():
         for variant, value in score.values.items():
             measured = f"{variant} {value:.3f} {score.metric} on {score.n} samples"

@@ -1,0 +1,249 @@
+r"""Our LLM on a CPU beside its peers: the same Llama with random weights, the same ids fed.
+
+    make peers
+    python benchmarks/llm.py --size 162M --json docs/results/llm-cpu.json
+    python benchmarks/llm.py --long --forms edgespark-int4
+
+Timed and not timed: see `benchmarks/peers/llm_timing.py`. Every figure is the median over rounds;
+in a round each form runs in a process of its own, in its peer's environment, one after another, and
+a figure for which no quiet moment was found is left out of that round. A ratio is taken within a
+round: above 1 we are faster. Errors are relative L2 distances of logits from transformers' fp32;
+the weights are random, so that they compare formats, and tell nothing of answers.
+
+Before anything is timed each peer's widest form must give transformers' logits: a wrong conversion
+would be fast for nothing. `bandwidth_fraction` is the weights, keys and values that a token reads,
+times tokens per second, over what `benchmarks/peers/bandwidth.py` reads in the same round.
+
+llama.cpp: its own quantiser's default recipes, flash attention on, keys and values in f16 (or Q8_0
+in `kv8`). genai: its builder's 4 bits, and a faster setting of it. OpenVINO: NNCF's defaults. What
+a form makes of the weights lies in build/llm/SIZE and is kept; `--anew` makes ours again.
+"""
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.peers.llm_summary import (  # noqa: E402 found by the line above
+    BANDWIDTH,
+    BASE,
+    OURS,
+    Report,
+    Round,
+    error,
+    summary,
+    table,
+)
+
+OWN = Path(sys.executable)
+PEERS: dict[str, tuple[Path, str]] = {  # the beginning of a form's name: environment and module
+    "edgespark": (OWN, "benchmarks.peers.llm_edgespark"),
+    "llama": (ROOT / "build/peers/llama/bin/python", "benchmarks.peers.llm_llama"),
+    "genai": (ROOT / "build/peers/genai/bin/python", "benchmarks.peers.llm_genai"),
+    "openvino": (ROOT / "build/peers/openvino/bin/python", "benchmarks.peers.llm_openvino"),
+    "torch": (OWN, "benchmarks.peers.llm_torch"),
+}
+FORMS = (
+    "edgespark-int4",
+    "edgespark-int4-b64",
+    "edgespark-int4-b64-kv8",
+    "llama-q4_0",
+    "llama-q4_0-kv8",
+    "genai-int4",
+    "genai-int4-128",
+    "openvino-int4",
+    "edgespark-int8",
+    "edgespark-int8-kv8",
+    "llama-q8_0",
+    "genai-int8",
+    "openvino-int8",
+)
+LARGE = (
+    "edgespark-int4",
+    "edgespark-int4-b64-kv8",
+    "llama-q4_0",
+    "genai-int4",
+    "openvino-int4",
+    "edgespark-int8",
+    "llama-q8_0",
+)
+"""What is run at 1B."""
+MORE = (
+    "edgespark-int4-kv8",
+    "edgespark-int4-b32",
+    "edgespark-int4-portable",
+    "edgespark-int8-portable",
+    "openvino-bf16",
+)
+PROOFS = {
+    "edgespark": "edgespark-fp32",
+    "llama": "llama-f16",
+    "genai": "genai-fp32",
+    "openvino": "openvino-fp32",
+    "torch": BASE,
+}
+"""The widest form of each peer: how its conversion is proved."""
+SPARED = {"1B": ("edgespark", "genai")}  # their widest forms are gigabytes, made as those of 162M
+TRUSTED = 1e-2  # the greatest relative error of those
+NAMES = (*FORMS, *MORE, *PROOFS.values(), "torch-bf16")
+LONG = ("edgespark-int4", "edgespark-int4-b64-kv8")
+
+
+def main() -> int:
+    """Make what the forms read, run the rounds, print a table and write the document."""
+    given = _given()
+    used = list(dict.fromkeys(form.partition("-")[0] for form in given.forms))
+    if missing := [str(PEERS[each][0]) for each in used if not PEERS[each][0].exists()]:
+        print(f"not there: {', '.join(missing)}: make peers", file=sys.stderr)
+        return 2
+    prepare(given)
+    if given.long:
+        found = {form: ran(form, "long", given, given.threads) for form in given.forms}
+        return told(given, {"long": found}, [f"{f}: {found[f]['grown_mb']:+} MB" for f in found])
+    proofs = prove(given)
+    if wrong := {form: off for form, off in proofs.items() if not (off or 0) < TRUSTED}:
+        print(f"not the same model as {BASE}: {wrong}", file=sys.stderr)
+        return 5
+    rounds = [one_round(given, number) for number in range(given.rounds)]
+    document = summary(rounds, given.forms, given.folder, given.ours) | {
+        "what": f"Llama of {given.size} parameters, random weights, one sequence",
+        "size": given.size,
+        "proofs": proofs,
+        "versions": _versions(each for found in rounds for each in found.values()),
+        "threads": given.threads,
+        "rounds": given.rounds,
+    }
+    return told(given, document, table(document))
+
+
+def _given() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--size", choices=("162M", "1B"), default="162M")
+    parser.add_argument("--forms", nargs="+", choices=NAMES, metavar="FORM")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2, help="of each form")
+    parser.add_argument("--json", type=Path, help="where the document is written")
+    parser.add_argument("--long", action="store_true", help="memory over 2,000 tokens, no times")
+    parser.add_argument("--anew", action="store_true", help="export our bundles again")
+    parser.add_argument("--no-proofs", action="store_true", help="take conversions on trust")
+    parser.add_argument(
+        *("--patience",),
+        type=float,
+        default=90.0,
+        help="seconds to wait for a quiet moment; 0 takes every figure, however disturbed",
+    )
+    parser.add_argument(
+        *("--ours",),
+        nargs=2,
+        choices=NAMES,
+        metavar="FORM",
+        default=tuple(OURS.values()),
+        help="of 4 and of 8 bits, in the named ratios (default: %(default)s)",
+    )
+    given = parser.parse_args()
+    given.ours = dict(zip(OURS, given.ours, strict=True))
+    usual = FORMS if given.size == "162M" else LARGE
+    given.forms = given.forms or (LONG if given.long else usual)
+    given.folder = ROOT / "build/llm" / given.size
+    return given
+
+
+def prepare(given: argparse.Namespace) -> None:
+    """Write the weights, and what each form reads."""
+    if given.anew:
+        for each in given.folder.glob("edgespark*/"):
+            shutil.rmtree(each)
+    weights = given.folder / "hf"
+    if not (weights / "model.safetensors").exists():
+        command = [OWN, "-m", "benchmarks.peers.llm_weights", given.size, weights]
+        subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 our own code
+    proofs = () if given.long else _proofs(given)
+    for form in (*given.forms, *proofs):
+        ran(form, "make", given)
+
+
+def prove(given: argparse.Namespace) -> dict[str, float | None]:
+    """Compare the widest form of each peer with transformers' fp32."""
+    proofs = _proofs(given)
+    for form in dict.fromkeys((BASE, *proofs)):
+        ran(form, "check", given, given.threads)
+    return {form: error(given.folder, form) for form in proofs}
+
+
+def _proofs(given: argparse.Namespace) -> list[str]:
+    """Name the forms that are to give transformers' logits."""
+    used = dict.fromkeys(form.partition("-")[0] for form in given.forms)
+    spared = [*PROOFS] if given.no_proofs else [*SPARED.get(given.size, [])]
+    return [PROOFS[each] for each in used if each not in spared]
+
+
+def one_round(given: argparse.Namespace, number: int) -> Round:
+    """Run each form once, each round beginning with another."""
+    start = number % len(given.forms)
+    command = [str(OWN), "-m", "benchmarks.peers.bandwidth", str(given.threads)]
+    found = {BANDWIDTH: _last(command, given)}
+    for form in (*given.forms[start:], *given.forms[:start]):
+        found[form] = ran(form, "time", given, given.threads, given.patience)
+        shown = found[form].get("figures", {}).get("decode_16")
+        print(f"round {number + 1}: {form}: {shown} tokens per second", file=sys.stderr)
+    return found
+
+
+def ran(form: str, mode: str, given: argparse.Namespace, *more: float) -> Report:
+    """Run one form's module in its environment, and read the last line that it prints."""
+    python, module = PEERS[form.partition("-")[0]]
+    words = (python, "-m", module, mode, form, given.folder, *more)
+    return _last([str(each) for each in words], given)
+
+
+def _last(command: list[str], given: argparse.Namespace) -> Report:
+    log = given.folder / "last.log"
+    with log.open("w") as errors:
+        done = subprocess.run(  # noqa: S603 our own code
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
+        )
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def told(given: argparse.Namespace, document: Report, lines: Iterable[str]) -> int:
+    """Print and write what came out."""
+    document |= {
+        "cpu": _cpu(),
+        "load": round(os.getloadavg()[0], 1),
+        "date": time.strftime("%Y-%m-%d"),
+    }
+    print("\n".join(lines))
+    if given.json:
+        given.json.write_text(json.dumps(document, indent=1) + "\n")
+    print(json.dumps(document))
+    return 0
+
+
+def _versions(reports: Iterable[Report]) -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for each in reports:
+        found |= each.get("versions", {})
+    return found
+
+
+def _cpu() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    names = {name.strip(): value.strip() for name, value in fields.items()}
+    flags = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"} & {*names["flags"].split()}
+    return f"{names['model name']}, {os.cpu_count()} cores, {' '.join(sorted(flags))}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
