@@ -95,6 +95,7 @@ def test_there_are_commands_and_a_script_to_run() -> None:
         "verify",
         "sample",
         "calibrate",
+        "build",
     }
     assert SCRIPTS
 

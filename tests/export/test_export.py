@@ -40,7 +40,7 @@ MIXED = (
 
 @pytest.fixture(scope="module")
 def spark(tiny: Path) -> Spark:
-    return load(tiny)
+    return load(tiny, precision="fp32")
 
 
 @pytest.fixture(scope="module")
