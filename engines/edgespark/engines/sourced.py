@@ -4,8 +4,7 @@ A pass that makes a new weight of old ones adds an absent initializer to the gra
 source: what makes the weight runs when it is written, and lets go of it before the next one.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgespark.engines.absent import absent, is_absent
+from edgespark.engines.files import new_file
 from edgespark.engines.quantise import packed
 from edgespark.runtime.errors import BundleError
 from edgespark.runtime.progress import track
@@ -116,7 +116,7 @@ def written(given: Sourced, into: Path) -> tuple[str, ...]:
                 _fill(each, _content(each, given.source))
             _write(into, made)
             return ()
-        with _new(data) as file:
+        with new_file(data) as file:
             for each in shown:
                 _append(each, _content(each, given.source), file)
             file.flush()
@@ -125,19 +125,8 @@ def written(given: Sourced, into: Path) -> tuple[str, ...]:
 
 
 def _write(path: Path, model: onnx.ModelProto) -> None:
-    with _new(path) as file:
+    with new_file(path) as file:
         file.write(model.SerializeToString())
-        file.flush()  # the disk may be full now, where it was not before
-
-
-@contextmanager
-def _new(path: Path) -> Iterator[BinaryIO]:
-    with path.open("xb") as file:
-        try:
-            yield file
-        except BaseException:
-            path.unlink()
-            raise
 
 
 def _append(tensor: TensorProto, content: NDArray[np.uint8], file: BinaryIO) -> None:

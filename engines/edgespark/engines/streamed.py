@@ -1,7 +1,6 @@
 """Weights of a graph, written one by one into a file beside it: never two of them at a time."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from edgespark.engines.absent import is_absent, is_transposed, module_shape, proven
+from edgespark.engines.files import new_file
 from edgespark.engines.forms import Form, Spec
 from edgespark.engines.quantise import Rounding, nearest
 from edgespark.engines.weight_only import PRECISIONS, Weights, lower
@@ -55,7 +55,10 @@ def store(
     made, forms = lower(model, how.precision, how.weights)
     tensors: list[TensorProto] = []
     before = list(made.graph.initializer)
-    with _new(folder / location) as file, track(before, f"write {location}", len(before)) as each:
+    with (
+        new_file(folder / location) as file,
+        track(before, f"write {location}", len(before)) as each,
+    ):
         for waiting in each:
             if is_absent(waiting):
                 form = forms[waiting.name]
@@ -65,18 +68,6 @@ def store(
         del made.graph.initializer[:]
         made.graph.initializer.extend(tensors)
         return proven(made, PRECISIONS[how.precision].opset)
-
-
-@contextmanager
-def _new(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that is not there yet; nothing is left of it where the block fails."""
-    with path.open("xb") as file:
-        try:
-            yield file
-            file.flush()  # the disk may be full now, where it was not before
-        except BaseException:
-            path.unlink()
-            raise
 
 
 def _start(end: int, spec: Spec) -> int:
