@@ -14,21 +14,34 @@ CPUs (fused attention), run as our runtime opens them. OpenVINO reads the same f
 calibrates on the same pictures; what is not INT8 there is what OpenVINO chooses (bf16 where the CPU
 has it), or fp32. PyTorch's compiled forms have freezing on: their weights are laid out anew.
 Dynamic INT8 is `torch.ao`'s.
+
+The document is written anew after each round that counts, and `rounds` counts those done: what
+stops a run loses the round that it was in, and no other. Where fewer rounds than asked for were
+undisturbed, it ends with 1, and tells those.
 """
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.document import (  # noqa: E402 found by the line above
+    at_least_one,
+    destination,
+    keep,
+    machine,
+    publish,
+    versions,
+)
+
 OPENVINO = ROOT / "build/peers/openvino/bin/python"
 PEERS: dict[str, tuple[Path, str]] = {  # the beginning of a form's name: environment and module
     "onnxruntime": (Path(sys.executable), "benchmarks.peers.ort_forms"),
@@ -54,37 +67,59 @@ FORMS = (
 )
 GOALS = {PORTABLE: 2.6, LOWERED: 3.2}  # times as fast as the base: what ours are to reach
 Report = dict[str, Any]
+Round = dict[str, Report]  # by form
 
 
 def main() -> int:
-    """Make the graphs, run the rounds, print a table and write the document."""
+    """Read the command line and run; 1 where a form failed, 130 where a run was interrupted."""
     given = _given()
+    try:
+        return run(given)
+    except subprocess.CalledProcessError as error:  # what it said stands above
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def run(given: argparse.Namespace) -> int:
+    """Make the graphs, run the rounds, print a table and write the document."""
     if any(form.startswith("openvino") for form in given.forms) and not OPENVINO.exists():
         print(f"{OPENVINO} is not there: make peers", file=sys.stderr)
         return 2
     share = prepare(given)
-    found: dict[str, list[Report]] = {form: [] for form in given.forms}
-    for number in range(given.tries):
-        if len(found[BASE]) == given.rounds:
-            break
-        for form, told in one_round(given, number).items():
-            found[form].append(told)
-    if len(found[BASE]) < given.rounds:
-        print(f"{len(found[BASE])} of {given.rounds} rounds were undisturbed", file=sys.stderr)
+    rounds: list[Round] = []
+    try:
+        for number in range(given.tries):
+            if len(rounds) == given.rounds:
+                break
+            if told := one_round(given, number):
+                rounds.append(told)
+                keep(summary(rounds, given, share), given.json)
+    except (KeyboardInterrupt, subprocess.CalledProcessError):  # by hand, or since a form failed
+        if rounds:
+            show(rounds, given, share)
+        raise
+    failed = show(rounds, given, share) if rounds else 0
+    if len(rounds) < given.rounds:
+        print(f"{len(rounds)} of {given.rounds} rounds were undisturbed", file=sys.stderr)
         return 1
-    document = summary(found, given) | {"int8_share": share}
+    return failed
+
+
+def show(rounds: Sequence[Round], given: argparse.Namespace, share: float | None) -> int:
+    """Print and write what the rounds came to: an exit code."""
+    document = summary(rounds, given, share)
     print("\n".join(table(document)))
-    if given.json:
-        given.json.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document))
-    return 0
+    return publish(document, given.json)
 
 
 def _given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--json", type=Path, help="where the document is written")
-    parser.add_argument("--rounds", type=int, default=7, help="undisturbed rounds that count")
-    parser.add_argument("--tries", type=int, default=30, help="rounds that are begun at most")
+    parser.add_argument("--json", type=destination, help="where the document is written")
+    parser.add_argument("--rounds", type=at_least_one, default=7, help="undisturbed ones")
+    parser.add_argument("--tries", type=at_least_one, default=30, help="rounds begun at most")
     parser.add_argument("--threads", type=int, default=2, help="of each form")
     parser.add_argument("--depth", type=int, default=24, help="layers; fewer to try things out")
     parser.add_argument("--forms", nargs="+", default=FORMS, choices=FORMS, metavar="FORM")
@@ -107,10 +142,10 @@ def prepare(given: argparse.Namespace) -> float | None:
     return float(told["int8_share"])
 
 
-def one_round(given: argparse.Namespace, number: int) -> dict[str, Report]:
+def one_round(given: argparse.Namespace, number: int) -> Round:
     """Run each form once, each round beginning with another; nothing where one was disturbed."""
     start = number % len(given.forms)
-    told: dict[str, Report] = {}
+    told: Round = {}
     for form in (*given.forms[start:], *given.forms[:start]):
         python, module = PEERS[form.partition("-")[0]]
         told[form] = ran(python, module, given, (form,))
@@ -134,8 +169,9 @@ def ran(python: Path, module: str, given: argparse.Namespace, first: Sequence[st
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
-def summary(found: dict[str, list[Report]], given: argparse.Namespace) -> Report:
+def summary(rounds: Sequence[Round], given: argparse.Namespace, share: float | None) -> Report:
     """Sum up the rounds: medians, and the least and greatest figure of a round."""
+    found = {form: [each[form] for each in rounds] for form in given.forms}
     absent = {form: told[0]["absent"] for form, told in found.items() if "absent" in told[0]}
     ms = {form: [each["ms"] for each in told] for form, told in found.items() if form not in absent}
     ratios = {
@@ -149,14 +185,16 @@ def summary(found: dict[str, list[Report]], given: argparse.Namespace) -> Report
         "ms": {form: round(statistics.median(each), 1) for form, each in ms.items()},
         "ms_range": {form: _ends(each, 1) for form, each in ms.items()},
         "relative_error": {form: _error(given.folder, form, BASE) for form in ms},
-        "lowered_against_portable": _error(given.folder, LOWERED, PORTABLE),
+        "lowered_against_portable": (
+            _error(given.folder, LOWERED, PORTABLE) if {LOWERED, PORTABLE} <= {*ms} else None
+        ),
         "absent": absent,
         "thrown_batches": sum(each["thrown"] for form in ms for each in found[form]),
-        "versions": _versions(each for told in found.values() for each in told),
-        "cpu": _cpu(),
+        "versions": versions(each for told in found.values() for each in told),
         "threads": given.threads,
-        "rounds": given.rounds,
-        "date": time.strftime("%Y-%m-%d"),
+        "rounds": len(rounds),
+        "int8_share": share,
+        **machine(),
     }
 
 
@@ -171,21 +209,6 @@ def _error(folder: Path, form: str, base: str) -> float | None:
         return None
     got, wanted = (np.load(folder / f"{each}.npy") for each in (form, base))
     return round(float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted)), 5)
-
-
-def _versions(told: Iterable[Report]) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for each in told:
-        found |= each["versions"]
-    return found
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    names = {name.strip(): value.strip() for name, value in fields.items()}
-    flags = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"} & {*names["flags"].split()}
-    return f"{names['model name']}, {os.cpu_count()} cores, {' '.join(sorted(flags))}"
 
 
 def table(document: Report) -> list[str]:

@@ -17,13 +17,11 @@ processes had more than a little of the cores (/proc/stat, Linux only) does not 
 """
 
 import argparse
-import json
 import os
-import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +30,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgespark.runtime import Bundle, Spark, Stats, load
-from edgespark.runtime.errors import EdgesparkError
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.document import (  # noqa: E402 found by the line above
+    at_least_one,
+    destination,
+    machine,
+    publish,
+    versions,
+)
+from edgespark.runtime import Bundle, Spark, Stats, load  # noqa: E402
+from edgespark.runtime.errors import EdgesparkError  # noqa: E402
 
 NEW, IMAGE, PREFIX = "new", "image", "prefix"
 WARM = 3  # rounds
@@ -126,39 +134,14 @@ def run(given: argparse.Namespace) -> int:
     return publish(document, given.json)
 
 
-def publish(document: Mapping[str, object], place: Path | None) -> int:
-    """Print the document as the last line, then write it where a place is given: an exit code.
-
-    What was measured is on stdout even where the place fails.
-    """
-    print(json.dumps(document), flush=True)
-    try:
-        if place is not None:
-            place.write_text(json.dumps(document, indent=1) + "\n")
-    except OSError as error:
-        print(f"error: {place} was not written: {error.strerror or error}", file=sys.stderr)
-        return 2
-    return 0
-
-
-def destination(text: str) -> Path:
-    """Read the path of a document to be; refused before anything is measured where none can be."""
-    place = Path(text)
-    if not place.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{place.parent} is no folder: make it first")
-    if place.is_dir() or not os.access(place if place.exists() else place.parent, os.W_OK):
-        raise argparse.ArgumentTypeError(f"{place} cannot be written: give another path")
-    return place
-
-
 def _given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--precision", default="auto", help="the bundle's variant")
     parser.add_argument("--modality", default="rgb", help="one whose input is an image")
     parser.add_argument("--threads", type=int, help="default: the backend's choice")
-    parser.add_argument("--rounds", type=int, default=15, help="undisturbed rounds that count")
-    parser.add_argument("--tries", type=int, default=300, help="rounds that are begun at most")
+    parser.add_argument("--rounds", type=at_least_one, default=15, help="undisturbed ones")
+    parser.add_argument("--tries", type=at_least_one, default=300, help="rounds begun at most")
     parser.add_argument("--disturbed", action="store_true", help="count disturbed rounds too")
     parser.add_argument("--json", type=destination, help="where the document is written")
     return parser.parse_args()
@@ -219,10 +202,6 @@ def _stages(calls: list[Call]) -> dict[str, float]:
 
 def about(given: argparse.Namespace, spark: Spark) -> dict[str, Any]:
     """Tell what was measured, and where."""
-    fields = dict(
-        line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line
-    )
-    names = {name.strip(): value.strip() for name, value in fields.items()}
     return {
         "bundle": Bundle.open(given.bundle).manifest.name,
         "modality": given.modality,
@@ -230,9 +209,8 @@ def about(given: argparse.Namespace, spark: Spark) -> dict[str, Any]:
         "lowered": list(spark.stats.lowered),
         "threads": given.threads,
         "disturbed": given.disturbed,
-        "cpu": f"{names.get('model name', platform.machine())}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version(), "onnxruntime": version("onnxruntime")},
-        "date": time.strftime("%Y-%m-%d"),
+        "versions": versions([{"versions": {"onnxruntime": version("onnxruntime")}}]),
+        **machine(),
     }
 
 

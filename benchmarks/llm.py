@@ -2,7 +2,7 @@ r"""Our LLM on a CPU beside its peers: the same Llama with random weights, the s
 
     make peers
     python benchmarks/llm.py --size 162M --json docs/results/llm-cpu.json
-    python benchmarks/llm.py --long --forms edgespark-int4
+    python benchmarks/llm.py --long --forms edgespark-int4-signed
 
 Timed and not timed: see `benchmarks/peers/llm_timing.py`. Every figure is the median over rounds;
 in a round each form runs in a process of its own, in its peer's environment, one after another, and
@@ -17,23 +17,31 @@ times tokens per second, over what `benchmarks/peers/bandwidth.py` reads in the 
 llama.cpp: its own quantiser's default recipes, flash attention on, keys and values in f16 (or Q8_0
 in `kv8`). genai: its builder's 4 bits, and a faster setting of it. OpenVINO: NNCF's defaults. What
 a form makes of the weights lies in build/llm/SIZE and is kept; `--anew` makes ours again.
+
+The document is written anew after each round, and `rounds` counts those done: what stops a run
+loses the round that it was in, and no other.
 """
 
 import argparse
 import json
-import os
-import platform
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.peers.llm_summary import (  # noqa: E402 found by the line above
+from benchmarks.document import (  # noqa: E402 found by the line above
+    at_least_one,
+    destination,
+    keep,
+    machine,
+    publish,
+    versions,
+)
+from benchmarks.peers.llm_summary import (  # noqa: E402
     BANDWIDTH,
     BASE,
     OURS,
@@ -54,8 +62,8 @@ PEERS: dict[str, tuple[Path, str]] = {  # the beginning of a form's name: enviro
 }
 FORMS = (
     "edgespark-int4",
-    "edgespark-int4-b64",
-    "edgespark-int4-b64-kv8",
+    "edgespark-int4-signed",
+    "edgespark-int4-signed-kv8",
     "llama-q4_0",
     "llama-q4_0-kv8",
     "genai-int4",
@@ -68,8 +76,8 @@ FORMS = (
     "openvino-int8",
 )
 LARGE = (
-    "edgespark-int4",
-    "edgespark-int4-b64-kv8",
+    "edgespark-int4-signed",
+    "edgespark-int4-signed-kv8",
     "llama-q4_0",
     "genai-int4",
     "openvino-int4",
@@ -80,6 +88,8 @@ LARGE = (
 MORE = (
     "edgespark-int4-kv8",
     "edgespark-int4-b32",
+    "edgespark-int4-b64",
+    "edgespark-int4-b64-kv8",
     "edgespark-int4-portable",
     "edgespark-int8-portable",
     "openvino-bf16",
@@ -95,12 +105,21 @@ PROOFS = {
 SPARED = {"1B": ("edgespark", "genai")}  # their widest forms are gigabytes, made as those of 162M
 TRUSTED = 1e-2  # the greatest relative error of those
 NAMES = (*FORMS, *MORE, *PROOFS.values(), "torch-bf16")
-LONG = ("edgespark-int4", "edgespark-int4-b64-kv8")
+LONG = ("edgespark-int4-signed", "edgespark-int4-signed-kv8")
 
 
 def main() -> int:
-    """Make what the forms read, run the rounds, print a table and write the document."""
+    """Read the command line and run; 130 where a run was interrupted."""
     given = _given()
+    try:
+        return run(given)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def run(given: argparse.Namespace) -> int:
+    """Make what the forms read, run the rounds, print a table and write the document."""
     used = list(dict.fromkeys(form.partition("-")[0] for form in given.forms))
     if missing := [str(PEERS[each][0]) for each in used if not PEERS[each][0].exists()]:
         print(f"not there: {', '.join(missing)}: make peers", file=sys.stderr)
@@ -108,30 +127,49 @@ def main() -> int:
     prepare(given)
     if given.long:
         found = {form: ran(form, "long", given, given.threads) for form in given.forms}
-        return told(given, {"long": found}, [f"{f}: {found[f]['grown_mb']:+} MB" for f in found])
+        lines = [f"{form}: {each['grown_mb']:+} MB" for form, each in found.items()]
+        return told(given, {"long": found} | machine(), lines)
     proofs = prove(given)
-    if wrong := {form: off for form, off in proofs.items() if not (off or 0) < TRUSTED}:
+    if wrong := {form: off for form, off in proofs.items() if off is None or not off < TRUSTED}:
         print(f"not the same model as {BASE}: {wrong}", file=sys.stderr)
         return 5
-    rounds = [one_round(given, number) for number in range(given.rounds)]
-    document = summary(rounds, given.forms, given.folder, given.ours) | {
+    rounds: list[Round] = []
+    try:
+        for number in range(given.rounds):
+            rounds.append(one_round(given, number))
+            keep(document_of(given, rounds, proofs), given.json)
+    except (KeyboardInterrupt, SystemExit):  # by hand, or since a form failed
+        if rounds:
+            so_far = document_of(given, rounds, proofs)
+            told(given, so_far, table(so_far))
+        raise
+    document = document_of(given, rounds, proofs)
+    return told(given, document, table(document))
+
+
+def document_of(
+    given: argparse.Namespace, rounds: Sequence[Round], proofs: dict[str, float | None]
+) -> Report:
+    """Sum up the rounds that are done, and tell what ran where."""
+    return {
+        **summary(rounds, given.forms, given.folder, given.ours),
         "what": f"Llama of {given.size} parameters, random weights, one sequence",
         "size": given.size,
         "proofs": proofs,
-        "versions": _versions(each for found in rounds for each in found.values()),
+        "versions": versions(each for found in rounds for each in found.values()),
         "threads": given.threads,
-        "rounds": given.rounds,
+        "rounds": len(rounds),
+        **machine(),
     }
-    return told(given, document, table(document))
 
 
 def _given() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--size", choices=("162M", "1B"), default="162M")
     parser.add_argument("--forms", nargs="+", choices=NAMES, metavar="FORM")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=at_least_one, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of each form")
-    parser.add_argument("--json", type=Path, help="where the document is written")
+    parser.add_argument("--json", type=destination, help="where the document is written")
     parser.add_argument("--long", action="store_true", help="memory over 2,000 tokens, no times")
     parser.add_argument("--anew", action="store_true", help="export our bundles again")
     parser.add_argument("--no-proofs", action="store_true", help="take conversions on trust")
@@ -217,32 +255,9 @@ def _last(command: list[str], given: argparse.Namespace) -> Report:
 
 
 def told(given: argparse.Namespace, document: Report, lines: Iterable[str]) -> int:
-    """Print and write what came out."""
-    document |= {
-        "cpu": _cpu(),
-        "load": round(os.getloadavg()[0], 1),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    """Print and write what came out: an exit code."""
     print("\n".join(lines))
-    if given.json:
-        given.json.write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document))
-    return 0
-
-
-def _versions(reports: Iterable[Report]) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for each in reports:
-        found |= each.get("versions", {})
-    return found
-
-
-def _cpu() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    names = {name.strip(): value.strip() for name, value in fields.items()}
-    flags = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"} & {*names["flags"].split()}
-    return f"{names['model name']}, {os.cpu_count()} cores, {' '.join(sorted(flags))}"
+    return publish(document, given.json)
 
 
 if __name__ == "__main__":

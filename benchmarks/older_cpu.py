@@ -16,12 +16,10 @@ where a graph is beyond its limit on the emulated CPU or an answer is another th
 
 import argparse
 import json
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
+from benchmarks.document import destination, publish, stamp
 from edgespark.runtime import processor, verify
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.device import DEVICES
@@ -153,13 +152,12 @@ def run(given: argparse.Namespace) -> int:
         "sha256": bundle.manifest.sha256,
         "emulated": CPU,
         "onnxruntime": onnxruntime.__version__,
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **stamp(),
         "cases": cases,
         "problems": wrong,
     }
-    print(json.dumps(document))
-    return CheckError.exit_code if wrong else 0
+    failed = publish(document, given.json)
+    return CheckError.exit_code if wrong else failed
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -168,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("bundle")
     parser.add_argument("--precision", type=split, default=("fp32", "int8"))
     parser.add_argument("--parts", type=split, default=(), help="a,b (default: all)")
+    parser.add_argument("--json", type=destination, help="where to keep that document as well")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--cpuinfo", type=Path, help=argparse.SUPPRESS)
     try:

@@ -18,8 +18,6 @@ point.
 """
 
 import argparse
-import json
-import platform
 import re
 import sys
 import tempfile
@@ -32,6 +30,7 @@ import numpy as np
 from safetensors.torch import save
 from torch import Tensor
 
+from benchmarks.document import destination, publish, stamp
 from benchmarks.paired_scores import (
     NAIVE,
     STREAM,
@@ -183,16 +182,13 @@ def run(given: argparse.Namespace) -> int:
         "modalities": document(found),
         "wider": {name: kept(each) for name, each in made.items()},
         "beyond_the_exporter": {name: refused(each) for name, each in made.items()},
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **stamp(),
     }
-    if given.json:
-        given.json.write_text(f"{json.dumps(report, indent=1)}\n")
-    print(json.dumps(report))
+    failed = publish(report, given.json)
     if changed := [each for each in found if each.name == "fp32 planted" and _moved(each)]:
         told = ", ".join(each.modality for each in changed)
         raise CheckError(f"planting changed what fp32 scores: {told}")
-    return 5 if max(most["shipped"], most[budget]) > LIMIT else 0
+    return 5 if max(most["shipped"], most[budget]) > LIMIT else failed
 
 
 def _moved(each: Judged) -> bool:
@@ -211,7 +207,7 @@ def main() -> int:
     )
     parser.add_argument("--count", type=int, default=200, help="samples of each modality")
     parser.add_argument("--budget", type=float, default=0.5, help="points")
-    parser.add_argument("--json", type=Path, help="where to keep that document as well")
+    parser.add_argument("--json", type=destination, help="where to keep that document as well")
     try:
         return run(parser.parse_args())
     except EdgesparkError as error:

@@ -20,10 +20,8 @@ work, 95 % of the weights, or naive INT8 that is nowhere worse than the shipped 
 
 import argparse
 import json
-import platform
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import prod
@@ -32,6 +30,7 @@ from pathlib import Path
 import onnx
 
 from benchmarks import paired_scores
+from benchmarks.document import destination, publish, stamp
 from benchmarks.paired_scores import (
     STREAM,
     Contender,
@@ -237,14 +236,11 @@ def run(given: argparse.Namespace) -> int:
         "shares": {name: asdict(each) for name, each in inside.items()},
         "beyond_the_exporter": {SHIPPED: refused(shipped), NAIVE: refused(naive)},
         "modalities": document(found),
-        "python": platform.python_version(),
-        "date": time.strftime("%Y-%m-%d"),
+        **stamp(),
     }
-    if given.json:
-        given.json.write_text(f"{json.dumps(report, indent=1)}\n")
-    print(json.dumps(report))
+    failed = publish(report, given.json)
     held = inside[SHIPPED].work >= WORK and inside[SHIPPED].weights >= WEIGHTS
-    return 0 if held and naive_worse and not over else 5
+    return failed if held and naive_worse and not over else 5
 
 
 def _naive(given: argparse.Namespace) -> Bundle:
@@ -264,7 +260,7 @@ def main() -> int:
     parser.add_argument("naive", type=Path, help="one of the same weights, int8 made naively")
     parser.add_argument("--calibration", type=Path, help="a calibration set, to make it with")
     parser.add_argument("--count", type=int, default=200, help="samples of each modality")
-    parser.add_argument("--json", type=Path, help="where to keep that document as well")
+    parser.add_argument("--json", type=destination, help="where to keep that document as well")
     try:
         return run(parser.parse_args())
     except EdgesparkError as error:

@@ -12,12 +12,9 @@ one JSON document; the exit code is 5 where a graph is refused.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
-import platform
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -26,12 +23,16 @@ from pathlib import Path
 
 import onnx
 
-from edgespark.engines.passes.wiring import WORK
-from edgespark.engines.rtx import TARGETS, build, node_names, spans
-from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.errors import EdgesparkError, MissingExtra, UsageError
-from edgespark.runtime.manifest import Graph, Part
-from edgespark.runtime.progress import track
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.document import destination, publish, stamp  # noqa: E402 found by the line above
+from edgespark.engines.passes.wiring import WORK  # noqa: E402
+from edgespark.engines.rtx import TARGETS, build, node_names, spans  # noqa: E402
+from edgespark.runtime.bundle import Bundle  # noqa: E402
+from edgespark.runtime.errors import EdgesparkError, MissingExtra, UsageError  # noqa: E402
+from edgespark.runtime.manifest import Graph, Part  # noqa: E402
+from edgespark.runtime.progress import track  # noqa: E402
 
 PATIENCE = 600  # seconds for one graph
 
@@ -138,24 +139,19 @@ def run(given: argparse.Namespace) -> int:
     with track(asked, "building", len(asked)) as shown:
         made = [apart(each) for each in shown]
     print("\n".join(line(each) for each in made))
-    report = json.dumps(
-        {
-            "bundle": bundle.manifest.name,
-            "sha256": bundle.manifest.sha256,
-            "targets": given.targets,
-            "tensorrt_rtx": metadata.version("tensorrt_rtx"),
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-            "load": [round(load, 1), round(os.getloadavg()[0], 1)],
-            "date": time.strftime("%Y-%m-%d"),
-            "refused": sum(bool(each.refused) for each in made),
-            "graphs": [asdict(each) for each in made],
-        }
-    )
-    if given.json:
-        given.json.write_text(f"{report}\n")
-    print(report)
-    return 5 if any(each.refused for each in made) else 0
+    report = {
+        "bundle": bundle.manifest.name,
+        "sha256": bundle.manifest.sha256,
+        "targets": given.targets,
+        "tensorrt_rtx": metadata.version("tensorrt_rtx"),
+        "cores": os.cpu_count(),
+        "load": [round(load, 1), round(os.getloadavg()[0], 1)],
+        **stamp(),
+        "refused": sum(bool(each.refused) for each in made),
+        "graphs": [asdict(each) for each in made],
+    }
+    failed = publish(report, given.json)
+    return 5 if report["refused"] else failed
 
 
 def main() -> int:
@@ -164,7 +160,7 @@ def main() -> int:
     parser.add_argument("bundle")
     parser.add_argument("--precision", type=split, default=(), help="fp32,fp16,… (default: all)")
     parser.add_argument("--targets", type=split, default=TARGETS, help=",".join(TARGETS))
-    parser.add_argument("--json", type=Path, help="where to keep the last line as well")
+    parser.add_argument("--json", type=destination, help="where to keep that document as well")
     try:
         return run(parser.parse_args())
     except EdgesparkError as error:

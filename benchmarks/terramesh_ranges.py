@@ -20,10 +20,7 @@ or wrong: the bundle never saw such imagery. The last line is one JSON document.
 
 import argparse
 import hashlib
-import json
-import platform
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -32,22 +29,26 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from edgespark.calibration.chain import SampleSource, Swap, passed, reference_graph
-from edgespark.calibration.gather import gather
-from edgespark.calibration.judge import Judge, Terms
-from edgespark.calibration.methods import METHODS, peak_of
-from edgespark.calibration.ranges import PartCalibration
-from edgespark.calibration.sampling import windows
-from edgespark.calibration.sets import CalibrationSet, Sample
-from edgespark.calibration.statistics import Method, Statistics
-from edgespark.calibration.windows import Ground, room_of
-from edgespark.engines.int8 import Int8, quantised
-from edgespark.engines.passes.prepare import prepared
-from edgespark.runtime.bundle import Bundle
-from edgespark.runtime.errors import EdgesparkError, InputError, UsageError
-from edgespark.runtime.grid import Raster, Window
-from edgespark.runtime.options import check_count
-from edgespark.runtime.progress import track
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.document import destination, publish, stamp  # noqa: E402 found by the line above
+from edgespark.calibration.chain import SampleSource, Swap, passed, reference_graph  # noqa: E402
+from edgespark.calibration.gather import gather  # noqa: E402
+from edgespark.calibration.judge import Judge, Terms  # noqa: E402
+from edgespark.calibration.methods import METHODS, peak_of  # noqa: E402
+from edgespark.calibration.ranges import PartCalibration  # noqa: E402
+from edgespark.calibration.sampling import windows  # noqa: E402
+from edgespark.calibration.sets import CalibrationSet, Sample  # noqa: E402
+from edgespark.calibration.statistics import Method, Statistics  # noqa: E402
+from edgespark.calibration.windows import Ground, room_of  # noqa: E402
+from edgespark.engines.int8 import Int8, quantised  # noqa: E402
+from edgespark.engines.passes.prepare import prepared  # noqa: E402
+from edgespark.runtime.bundle import Bundle  # noqa: E402
+from edgespark.runtime.errors import EdgesparkError, InputError, UsageError  # noqa: E402
+from edgespark.runtime.grid import Raster, Window  # noqa: E402
+from edgespark.runtime.options import check_count  # noqa: E402
+from edgespark.runtime.progress import track  # noqa: E402
 
 FILES = {"rgb": "S2RGB.tif", "msi": "S2L2A.tif", "sar": "S1RTC.tif"}
 SIDE = 64  # pixels of a window
@@ -243,8 +244,8 @@ def table(found: Sequence[Moved]) -> Iterator[str]:
         )
 
 
-def run(given: argparse.Namespace) -> None:
-    """Hold out every place, and print the table."""
+def run(given: argparse.Namespace) -> int:
+    """Hold out every place, print the table and write the document: an exit code."""
     check_count("--windows", given.windows, MOST)
     check_count("--tokens", given.tokens, MOST)
     if unknown := sorted(set(given.methods) - set(METHODS)):
@@ -262,14 +263,11 @@ def run(given: argparse.Namespace) -> None:
         "windows": given.windows,
         "side": SIDE,
         "seed": given.seed,
-        "python": platform.python_version(),
+        **stamp(),
         **bundle.manifest.evidence.versions,
-        "date": time.strftime("%Y-%m-%d"),
         "rows": [asdict(each) for each in found],
     }
-    if given.json:
-        given.json.write_text(f"{json.dumps(report, indent=1)}\n")
-    print(json.dumps(report))
+    return publish(report, given.json)
 
 
 def main() -> int:
@@ -282,13 +280,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--tokens", type=int, default=8, help="of each answer")
     parser.add_argument("--methods", type=lambda text: text.split(","), default=list(METHODS))
-    parser.add_argument("--json", type=Path, help="where to keep the last line as well")
+    parser.add_argument("--json", type=destination, help="where to keep the last line as well")
     try:
-        run(parser.parse_args())
+        return run(parser.parse_args())
     except EdgesparkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    return 0
 
 
 if __name__ == "__main__":

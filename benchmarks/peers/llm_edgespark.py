@@ -2,7 +2,7 @@
 
 A form runs the graph that was derived for the CPU where there is one; those named `portable` run
 the bundle's own. Weights are rounded to the nearest as those of the peers are, 4 bits in blocks of
-128 (`b32`: of 32, `b64`: of 64). In `kv8` keys and values are int8, by ranges of a few texts of
+128 (`b32`: of 32, `b64`: of 64; `signed`: their scales are of either sign). In `kv8` keys and values are int8, by ranges of a few texts of
 random words, others than those that are fed.
 """
 
@@ -25,6 +25,7 @@ from edgespark.runtime.stats import Record
 RECIPE = Path(__file__).with_name("llm_recipe.py")
 PLAIN, KV8 = "edgespark", "edgespark-kv8"  # folders of bundles
 B32, B64, B64_KV8 = "edgespark-b32", "edgespark-b64", "edgespark-b64-kv8"
+SIGNED, SIGNED_KV8 = "edgespark-signed", "edgespark-signed-kv8"
 FORMS_OF: dict[str, tuple[str, str, bool]] = {  # bundle, variant, and whether it stays portable
     "edgespark-fp32": (PLAIN, "fp32", False),
     "edgespark-int8": (PLAIN, "int8", False),
@@ -34,6 +35,8 @@ FORMS_OF: dict[str, tuple[str, str, bool]] = {  # bundle, variant, and whether i
     "edgespark-int8-kv8": (KV8, "int8", False),
     "edgespark-int4-kv8": (KV8, "int4", False),
     "edgespark-int4-b64-kv8": (B64_KV8, "int4", False),
+    "edgespark-int4-signed": (SIGNED, "int4", False),
+    "edgespark-int4-signed-kv8": (SIGNED_KV8, "int4", False),
     "edgespark-int8-portable": (PLAIN, "int8", True),
     "edgespark-int4-portable": (PLAIN, "int4", True),
 }
@@ -43,6 +46,8 @@ OPTIONS = {
     B32: ("--precision", "int4", "--block", "32"),
     B64: ("--precision", "int4", "--block", "64"),
     KV8: ("--precision", "int8,int4", *CACHE),
+    SIGNED: ("--precision", "int4", "--signed-scales"),
+    SIGNED_KV8: ("--precision", "int4", "--signed-scales", *CACHE),
     B64_KV8: ("--precision", "int4", "--block", "64", *CACHE),
 }
 NARROW = {("1B", "fp32,int8,int4"): "int8,int4"}  # the rest would be 8 GB
@@ -103,7 +108,7 @@ def make(form: str, folder: Path) -> None:
     if out.exists():
         return
     options = [RECIPE, "--checkpoint", folder / "hf", "--out", out, "--target", "cpu"]
-    if name in (KV8, B64_KV8):
+    if {*CACHE} & {*OPTIONS[name]}:
         from benchmarks.peers.llm_texts import texts  # noqa: PLC0415 it brings onnx into memory
 
         options += ["--calibration", texts(folder / "texts")]

@@ -14,8 +14,12 @@ Report = dict[str, Any]
 Round = dict[str, Report]  # by form, and the bandwidth in GB/s by `BANDWIDTH`
 BANDWIDTH = "bandwidth"
 BASE = "torch-fp32"
-OURS = {"4": "edgespark-int4", "8": "edgespark-int8"}
-"""What stands for us in the named ratios, of 4 and of 8 bits: what an export makes unasked."""
+OURS = {"4": "edgespark-int4-signed", "8": "edgespark-int8"}
+"""What stands for us in the named ratios, of 4 and of 8 bits.
+
+Of 4 bits what a bundle for CPUs is made with: `--signed-scales`, as Q4_0 has them too. What an
+export makes unasked stands beside it, in the ratios of the other forms.
+"""
 GENAI = ("genai-int4", "genai-int4-128")
 Q4_0 = ("llama-q4_0", "llama-q4_0-kv8")
 RATIOS: dict[str, tuple[str, str, tuple[str, ...]]] = {

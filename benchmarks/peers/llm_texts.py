@@ -9,7 +9,7 @@ from edgespark.calibration.set_manifest import Rows
 from edgespark.calibration.sets import write_set
 
 MODALITY = "language"
-COUNT, WORDS = 16, 200
+COUNT, WORDS = 64, 200
 FIRST = 100  # seed; the ids that are timed and checked are of another
 
 

@@ -91,9 +91,11 @@ def test_codes_and_scales_are_those_of_the_channels(
     np.testing.assert_allclose(run(made, {"x": x})["y"], codes * steps, atol=CLOSE)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("rows", "block"), [(256, 128), (256, 32), (96, 32), (80, 32), (48, 16)])
-def test_blocks_of_int4_stay_as_they_are(rows: int, block: int, tmp_path: Path) -> None:
+def test_blocks_of_int4_stay_as_they_are(rows: int, block: int, sign: int, tmp_path: Path) -> None:
     codes, steps = drawn(4, rows, 24), scales(-(-rows // block), 24)
+    steps[:, ::2] *= sign
     made = lowered(product(4, codes, steps, block=block), tmp_path)
     assert told(made)["block_size"] == block
     wide = codes * steps.repeat(block, 0)[:rows]

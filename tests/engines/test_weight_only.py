@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgespark.engines.absent import absent
-from edgespark.engines.quantise import block_wise, laid, packed, per_channel
+from edgespark.engines.quantise import (
+    Grid,
+    block_wise,
+    laid,
+    nearest,
+    packed,
+    per_channel,
+    widened,
+)
 from edgespark.engines.streamed import store
 from edgespark.engines.weight_only import PRECISIONS, lower
 from edgespark.runtime.errors import CheckError
@@ -137,6 +145,27 @@ def test_codes_that_were_int4_come_back(peak: int, seed: int, blocks: int, colum
     found, steps = block_wise(codes * scales.repeat(32, 0), 32)
     assert (found == codes).all()
     np.testing.assert_allclose(steps, scales, rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+@pytest.mark.parametrize("block", [32, 128])
+def test_scales_of_either_sign_leave_less_error(block: int, dtype: type) -> None:
+    drawn = np.random.default_rng(0).standard_normal((256, 400)).astype(dtype)
+    left = {}
+    for signed in (False, True):
+        grid = Grid(least=-8, most=7, block=block, signed=signed)
+        codes, scales = found = nearest(drawn, grid)
+        assert (codes.min(), codes.max() <= 7) == (-8, True)
+        assert (scales < 0).any() == signed
+        left[signed] = np.linalg.norm(widened(found, grid) - drawn)
+    assert left[True] < 0.97 * left[False]
+
+
+def test_a_block_whose_peak_is_positive_loses_nothing_of_it_to_a_negative_scale() -> None:
+    drawn = np.arange(-7, 9, dtype=np.float32).repeat(2)[:, None]
+    codes, scales = block_wise(drawn, 32, signed=True)
+    assert (codes * scales == drawn).all()
+    assert scales.item() == -1
 
 
 def test_the_step_of_a_block_leaves_less_error_than_its_peak_would() -> None:

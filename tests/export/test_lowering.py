@@ -4,7 +4,9 @@ import json
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
+from onnx import TensorProto, numpy_helper
 
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.cli import export_engines, main
@@ -67,7 +69,12 @@ def test_the_bundle_says_what_a_cpu_takes_and_why(exported: Path) -> None:
     assert choice.variant in choice.why
     file = bundle.manifest.part("decoder").calibration
     assert file is not None
-    assert json.loads(bundle.read(file))["weights"] == {"block": 128, "rounding": "gptq", "last": 8}
+    assert json.loads(bundle.read(file))["weights"] == {
+        "block": 128,
+        "signed": False,
+        "rounding": "gptq",
+        "last": 8,
+    }
 
 
 def test_without_data_a_rule_chooses_and_the_bundle_says_so(tmp_path: Path) -> None:
@@ -79,6 +86,23 @@ def test_without_data_a_rule_chooses_and_the_bundle_says_so(tmp_path: Path) -> N
     assert choice.why.startswith("int8, by rule: without a calibration set")
     sizes = {g.precision: g.file.bytes for g in manifest.part("decoder").graphs}
     assert 1_500_000 < sizes["int4"] < 1_550_000 < sizes["int8"]
+
+
+def test_scales_of_either_sign_are_made_when_asked_for(tmp_path: Path) -> None:
+    given = ["--precision", "int4", "--signed-scales", "--out", str(tmp_path / "b")]
+    assert export_engines([*TABLE, *given]) == 0
+    bundle = Bundle.open(tmp_path / "b")
+    (graph,) = bundle.manifest.part("decoder").graphs
+    model = onnx.load(bundle.verified(graph.file))
+    kinds = {each.name: each.data_type for each in model.graph.initializer}
+    blocks = [
+        numpy_helper.to_array(each)
+        for each in model.graph.initializer
+        if each.name.endswith(".scale")
+        and kinds[each.name.removesuffix(".scale")] == TensorProto.INT4
+    ]
+    assert blocks
+    assert all((each < 0).any() and (each > 0).any() for each in blocks)
 
 
 def test_every_graph_passes_its_check(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -137,6 +161,7 @@ def test_there_is_no_int8_without_data(tmp_path: Path, capsys: pytest.CaptureFix
         (["--calibration", "SET", "--samples", "0"], "--samples"),
         (["--calibration", "nowhere"], "nowhere"),
         (["--calibration", "SET", "--block", "64"], "--block 64 is of int4: name it"),
+        (["--calibration", "SET", "--signed-scales"], "--signed-scales is of int4: name it"),
         (["--weights-only", "--rounding", "awq"], "awq rounds by what layers see on data"),
     ],
 )

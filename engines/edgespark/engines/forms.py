@@ -129,13 +129,15 @@ def _encode_bytes(matrix: Array, rounding: Rounding) -> tuple[Array, ...]:
     return rounding(matrix, COLUMNS)
 
 
-def _encode_nibbles(largest: int, matrix: Array, rounding: Rounding) -> tuple[Array, ...]:
-    codes, scales = rounding(matrix, _blocks(largest, matrix.shape))
+def _encode_nibbles(
+    grid: Callable[[Dims], Grid], matrix: Array, rounding: Rounding
+) -> tuple[Array, ...]:
+    codes, scales = rounding(matrix, grid(matrix.shape))
     return packed(codes), scales
 
 
-def _blocks(largest: int, dims: Dims) -> Grid:
-    return Grid(least=LEAST, most=MOST, block=block_of(dims, largest))
+def _blocks(largest: int, signed: bool, dims: Dims) -> Grid:  # noqa: FBT001 bound by `int4`
+    return Grid(least=LEAST, most=MOST, block=block_of(dims, largest), signed=signed)
 
 
 def _as_it_is(node: NodeProto, _name: str, _dims: Dims) -> list[NodeProto]:
@@ -182,13 +184,15 @@ def _dequantised(node: NodeProto, name: str, *, axis: int, block: int = 0) -> li
     return [read, helper.make_node("MatMul", [x, wide], [out], node.name)]
 
 
-def _int4(largest: int) -> Form:
+def int4(largest: int, *, signed: bool) -> Form:
+    """Store int4 in blocks of at most `largest` rows, where one of `BLOCKS` divides them."""
+    grid = partial(_blocks, largest, signed)
     return Form(
         specs=partial(_nibbles, largest),
-        encode=partial(_encode_nibbles, largest),
+        encode=partial(_encode_nibbles, grid),
         read=partial(_by_block, largest),
         fits=lambda dims: block_of(dims, largest) > 0,
-        grid=partial(_blocks, largest),
+        grid=grid,
     )
 
 
@@ -197,5 +201,3 @@ WIDE = Form(specs=_wide, encode=lambda array, _: (laid(array, np.float32),), rea
 HALF = Form(specs=_half, encode=lambda array, _: (laid(array, np.float16),), read=_as_it_is)
 INT8_TABLE = Form(specs=_rows, encode=_encode_rows, read=_by_row)
 INT8 = Form(specs=_bytes, encode=_encode_bytes, read=_by_channel, grid=lambda _: COLUMNS)
-INT4 = {largest: _int4(largest) for largest in BLOCKS}
-"""By the largest block; a smaller one stands where that does not divide a matrix's rows."""

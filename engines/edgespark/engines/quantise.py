@@ -28,12 +28,13 @@ NOTHING = 1e-30  # smaller weights are zero: what they are divided by would be l
 class Grid:
     """The codes of a matrix: `least` to `most`, with one scale for `block` rows of each column.
 
-    A block of 0 is the whole column.
+    A block of 0 is the whole column. Where scales are `signed`, they are of either sign.
     """
 
     least: int
     most: int
     block: int = 0
+    signed: bool = False
 
 
 Rounding = Callable[[Array, Grid], Codes]
@@ -42,7 +43,9 @@ Rounding = Callable[[Array, Grid], Codes]
 
 def nearest(matrix: Array, grid: Grid) -> Codes:
     """Round each weight of [in, out] to the nearest code, by scales that suit the weights alone."""
-    return block_wise(matrix, grid.block) if grid.block else per_channel(matrix)
+    if grid.block:
+        return block_wise(matrix, grid.block, signed=grid.signed)
+    return per_channel(matrix)
 
 
 def widened(found: Codes, grid: Grid) -> Floats:
@@ -79,22 +82,23 @@ def per_channel(matrix: Array) -> Codes:
     codes = np.empty(matrix.shape, np.int8)
     scales = np.empty(matrix.shape[1], np.float32)
     for where, slab in slabs(matrix.T):
-        scale = _positive(np.abs(slab).max(1) / np.float32(LARGEST))
+        scale = _filled(np.abs(slab).max(1) / np.float32(LARGEST))
         scales[where] = scale
         with np.errstate(invalid="ignore"):
             codes[:, where] = np.rint(slab / scale[:, None]).astype(np.int8).T
     return codes, scales
 
 
-def block_wise(matrix: Array, block: int) -> Codes:
+def block_wise(matrix: Array, block: int, *, signed: bool = False) -> Codes:
     """Quantise [in, out] to int4 in blocks along `in`: codes, and scales [in / block, out].
 
-    `in` is a multiple of the block. A scale is NaN or infinite where its block holds such a value.
+    `in` is a multiple of the block; scales are positive unless `signed`. A scale is NaN or infinite
+    where its block holds such a value.
     """
     codes = np.empty(matrix.shape, np.int8)
     scales = np.empty((matrix.shape[0] // block, matrix.shape[1]), np.float32)
     for where, slab in slabs(matrix.T):
-        found, scale = closest(slab.reshape(len(slab), -1, block))
+        found, scale = closest(slab.reshape(len(slab), -1, block), signed=signed)
         codes[:, where] = found.reshape(slab.shape).T
         scales[:, where] = scale.T
     return codes, scales
@@ -108,19 +112,20 @@ def packed(codes: NDArray[np.int8]) -> NDArray[np.uint8]:
     return low
 
 
-def closest(blocks: Floats) -> Codes:
+def closest(blocks: Floats, *, signed: bool = False) -> Codes:
     """Quantise each block [rows, blocks, block] to int4 with the step of the least squared error.
 
-    Gives codes as blocks are, and scales [rows, blocks].
+    Gives codes as blocks are, and scales [rows, blocks], positive unless `signed`: then the peak
+    may lie at -8, whatever its sign, and nothing need be cut off.
 
     For given codes q the best step is Σwq / Σq²; it takes (Σwq)² / Σq² off the error Σw².
     """
-    peak = _positive(np.abs(blocks).max(2))
+    peak = _filled(np.abs(blocks).max(2))
     gain = np.full(peak.shape, -1, np.float32)
     codes = np.empty(blocks.shape, np.int8)
     scales = peak.copy()
     with np.errstate(invalid="ignore", over="ignore"):
-        for place in PEAKS:
+        for place in (*PEAKS, *(-each for each in PEAKS if signed)):
             q = np.rint(blocks * (np.float32(place) / peak)[:, :, None])
             np.clip(q, LEAST, MOST, out=q)
             dot, square = (np.einsum("rbk,rbk->rb", q, each) for each in (blocks, q))
@@ -129,9 +134,9 @@ def closest(blocks: Floats) -> Codes:
             np.copyto(gain, step * dot, where=better)
             np.copyto(scales, step, where=better)
             np.copyto(codes, q, where=better[:, :, None], casting="unsafe")
-    return codes, _positive(scales)
+    return codes, _filled(scales)
 
 
-def _positive(scales: Floats) -> Floats:
+def _filled(scales: Floats) -> Floats:
     """Let the scale of weights that are all zero, or next to it, be one."""
-    return np.where(scales < NOTHING, np.float32(1), scales)
+    return np.where(np.abs(scales) < NOTHING, np.float32(1), scales)

@@ -17,13 +17,13 @@ from edgespark.engines.absent import is_absent
 from edgespark.engines.forms import (
     BLOCKS,
     HALF,
-    INT4,
     INT8,
     INT8_TABLE,
     LARGEST_BLOCK,
     WIDE,
     Dims,
     Form,
+    int4,
 )
 from edgespark.engines.fp16 import halved
 from edgespark.engines.passes.wiring import ends
@@ -44,11 +44,13 @@ ROUNDINGS: tuple[Rounder, ...] = ("nearest", "awq", "gptq")
 class Weights:
     """How integer weights are made: int4 in blocks of at most `block` rows, logits by `last` bits.
 
-    `rounding` is plain; or after a scaling of channels (`edgespark.engines.awq`), or so that errors
-    make up for each other (`edgespark.engines.gptq`), both by what was gathered on data.
+    Scales of either sign (`signed`) make smaller errors of int4; TensorRT reads positive ones
+    alone. `rounding` is plain; or after a scaling of channels (`edgespark.engines.awq`), or so that
+    errors make up for each other (`edgespark.engines.gptq`), both by what was gathered on data.
     """
 
     block: int = LARGEST_BLOCK
+    signed: bool = False
     rounding: Rounder = "nearest"
     last: Literal[4, 8] = 8
 
@@ -76,7 +78,7 @@ def _bytes(_: Weights) -> Mapping[Use, tuple[Form, ...]]:
 
 def _nibbles(weights: Weights) -> Mapping[Use, tuple[Form, ...]]:
     """Give INT8 where no block divides the rows, and for what is nearest to the ends."""
-    blocks = (INT4[weights.block], INT8)
+    blocks = (int4(weights.block, signed=weights.signed), INT8)
     last = blocks if weights.last == NIBBLE else (INT8,)
     return {"matrix": blocks, "last": last, "table": (INT8_TABLE,)}
 

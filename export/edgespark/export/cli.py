@@ -92,6 +92,11 @@ def parser() -> Parser:
         help=f"rows of an int4 block that share a scale, at most (default: {Weights().block})",
     )
     made.add_argument(
+        "--signed-scales",
+        action="store_true",
+        help="int4 scales of either sign, for smaller errors; TensorRT reads positive ones alone",
+    )
+    made.add_argument(
         "--rounding",
         choices=ROUNDINGS,
         help="how the LLM's integers are rounded (default: gptq with a calibration set, which it "
@@ -178,11 +183,13 @@ def _check(options: Namespace, precisions: tuple[Precision, ...]) -> None:
         check_budget(options.budget, precisions)
     for name, value, wanted in (
         ("--block", options.block, {"int4"}),
+        ("--signed-scales", options.signed_scales, {"int4"}),
         ("--rounding", options.rounding, {"int8", "int4"}),
     ):
-        if value is not None and not wanted & set(precisions):
+        if value and not wanted & set(precisions):
+            given = name if value is True else f"{name} {value}"
             raise UsageError(
-                f"{name} {value} is of {' and '.join(sorted(wanted))}: name it in --precision"
+                f"{given} is of {' and '.join(sorted(wanted))}: name it in --precision"
             )
 
 
@@ -207,7 +214,9 @@ def _weights(options: Namespace) -> Weights:
     """Return how the LLM's integers are made: by data where it is there, unless told otherwise."""
     plain = options.plain or options.calibration is None
     rounding: Rounder = options.rounding or ("nearest" if plain else "gptq")
-    return Weights(block=options.block or Weights().block, rounding=rounding)
+    return Weights(
+        block=options.block or Weights().block, signed=options.signed_scales, rounding=rounding
+    )
 
 
 def _document(bundle: Bundle) -> dict[str, object]:
