@@ -2,8 +2,8 @@
 
 A form runs the graph that was derived for the CPU where there is one; those named `portable` run
 the bundle's own. Weights are rounded to the nearest as those of the peers are, 4 bits in blocks of
-128 (`b32`: of 32, `b64`: of 64; `signed`: their scales are of either sign). In `kv8` keys and values are int8, by ranges of a few texts of
-random words, others than those that are fed.
+128 (`b32`: of 32, `b64`: of 64; `signed`: scales are of either sign). In `kv8` keys and values are
+int8, by ranges of a few texts of random words, others than those that are fed.
 """
 
 import subprocess

@@ -73,7 +73,7 @@ def test_an_llm_that_brings_its_graph_cannot_have_its_weights_changed() -> None:
     [
         (("fp32", "int8"), ("fp32", "int8"), ("fp32", "int8")),
         (("fp16", "int8", "int4"), ("fp16", "int8"), ("fp16", "int8")),
-        (("fp16", "int4"), ("fp16",), ("fp16",)),
+        (("fp16", "int4"), ("fp16",), ("fp16", "int8")),
     ],
 )
 def test_data_makes_the_other_parts_integers_too(
@@ -85,4 +85,4 @@ def test_data_makes_the_other_parts_integers_too(
 
 def test_a_table_needs_no_data() -> None:
     assert form(EMBEDDER, "int8", ("fp32", "int8")) == "int8"
-    assert form(EMBEDDER, "int4", ("fp32", "int4")) == "fp32"
+    assert form(EMBEDDER, "int4", ("fp32", "int4")) == "int8"

@@ -17,7 +17,13 @@ import pytest
 from edgespark.runtime import cli
 from edgespark.runtime.cli import COMMANDS, export_engines, main
 from edgespark.runtime.commandline import show
-from edgespark.runtime.errors import BundleError, CheckError, EdgesparkWarning, OutputError
+from edgespark.runtime.errors import (
+    BundleError,
+    CheckError,
+    EdgesparkWarning,
+    MissingExtra,
+    OutputError,
+)
 from edgespark.runtime.progress import track
 
 
@@ -140,6 +146,43 @@ def test_an_interrupt_that_a_finaliser_swallows_comes_again(
     finally:
         signal.signal(signal.SIGINT, before)
     assert capsys.readouterr().err == "edgespark: interrupted\n"
+
+
+def caused(error: Exception, cause: BaseException) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        caused(ImportError("initialization failed"), KeyboardInterrupt()),
+        caused(MissingExtra("no rasterio"), caused(ImportError("x"), KeyboardInterrupt())),
+    ],
+    ids=["of C", "told as missing"],
+)
+def test_an_interrupt_that_an_import_turned_into_an_error_is_one(
+    command: Callable[[Callable[[list[str]], int]], None],
+    error: Exception,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    command(raising(error))
+    assert main(["verify"]) == 130
+    assert capsys.readouterr().err == "edgespark: interrupted\n"
+
+
+def test_an_import_that_fails_by_itself_keeps_its_traceback(
+    command: Callable[[Callable[[list[str]], int]], None],
+) -> None:
+    command(raising(caused(ImportError("initialization failed"), OSError("no such library"))))
+    with pytest.raises(ImportError):
+        main(["verify"])
+
+
+def test_numpy_is_imported_where_an_interrupt_is_told() -> None:
+    code = "import edgespark.runtime.cli, sys; sys.exit('numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=False)
+    assert done.returncode == 0
 
 
 def test_a_fault_of_ours_keeps_its_traceback(

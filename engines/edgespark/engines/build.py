@@ -4,10 +4,9 @@ What is there and whole is kept, so that a build that was interrupted goes on wh
 """
 
 import hashlib
-import os
 import warnings
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -15,7 +14,7 @@ from typing import Literal, TypeAlias
 from edgespark.engines.cpu_decoder import LoweredFile
 from edgespark.engines.lowerings import Job, Lower, lowering_of
 from edgespark.engines.proof import Proof, prove
-from edgespark.engines.shelf import Shelf, open_shelf, told
+from edgespark.engines.shelf import Shelf, open_shelf, own_shelf, told
 from edgespark.engines.targets import TARGETS, Target
 from edgespark.runtime import derived
 from edgespark.runtime.bundle import CHUNK, Bundle
@@ -31,7 +30,7 @@ from edgespark.runtime.errors import (
     UsageError,
 )
 from edgespark.runtime.manifest import File
-from edgespark.runtime.verify import Form, Row, graphs
+from edgespark.runtime.verify import Form, Row, graphs, opened
 from edgespark.runtime.wording import near
 
 __all__ = ["Outcome", "State", "build", "check", "chosen", "prune"]
@@ -45,8 +44,9 @@ class Outcome:
 
     "made" and "kept" graphs lie in `folder`; a "kept" one was there already, and whole. A
     "portable" one has no other form for the target, or a slower one, and of a "failed" one nothing
-    is left, as it computed something else: `reason` tells. `before` and `after` were measured in
-    this build, a decoder's times at a single step behind a past.
+    is left, as it did not run or computed something else, or its portable graph does: `reason`
+    tells. `before` and `after` were measured in this build, a decoder's times at a single step
+    behind a past.
     """
 
     job: Job
@@ -79,8 +79,9 @@ def chosen(bundle: Bundle, precisions: Collection[str] = ()) -> list[Job]:
 def build(jobs: Sequence[Job], target: Target, threads: int | None = None) -> Iterator[Outcome]:
     """Derive what the target has another form for: an outcome for each job, as it is done.
 
-    Raises BundleError for a source that was changed, DeviceError where what is made cannot run
+    Raises BundleError for a source that was changed, DeviceError where a graph cannot run
     here, OutputError where it cannot be written. Nothing is left half written, whatever happens.
+    What is kept was hashed, and opened.
     """
     if not jobs:
         return
@@ -101,23 +102,29 @@ def prune(bundle: Bundle) -> list[str]:
 
     OutputError where that cannot be written.
     """
-    known = [each.lowering for each in TARGETS.values() if each.lowering]
-    stale = [each.folder for each in entries(bundle, known) if each.stale]
-    if not stale:
+    if not _stale(bundle):
         return []
-    with open_shelf(bundle):
-        for folder in stale:
-            Shelf(folder.parent).remove(folder.name)
-    return [each.name for each in stale]
+    with own_shelf(bundle) as shelf:
+        # again: another process may have removed them before this one held the lock
+        return [name for name in _stale(bundle) if shelf.remove(name)]
+
+
+def _stale(bundle: Bundle) -> list[str]:
+    known = [each.lowering for each in TARGETS.values() if each.lowering]
+    return [each.folder.name for each in entries(bundle, known) if each.stale]
 
 
 def _one(job: Job, target: Target, shelf: Shelf, threads: int | None) -> Outcome:
     lower = lowering_of(target, job)
     if isinstance(lower, str):
         return Outcome(job=job, state="portable", reason=lower)
-    found = _whole(job, target, shelf)
+    found = _whole(job, target, shelf, threads)
     if found is not None:
         return Outcome(job=job, state="kept", folder=found.files.root, bytes=found.bytes)
+    return _lowered(job, target, lower, shelf, threads)
+
+
+def _lowered(job: Job, target: Target, lower: Lower, shelf: Shelf, threads: int | None) -> Outcome:
     for file in (job.graph.file, *job.graph.data):
         job.bundle.verified(file)
     name = derived.fingerprint(job.bundle, job.part, job.graph, target.lowering)
@@ -130,7 +137,10 @@ def _one(job: Job, target: Target, shelf: Shelf, threads: int | None) -> Outcome
         record = _record(job, target, made, draft)
         if told := list(problems(record, job.part, job.graph, context)):
             return Outcome(job=job, state="failed", reason=f"{job.title}: {'; '.join(told)}")
-        proof = _proved(job, target, record, draft, threads)
+        try:
+            proof = _proved(job, target, record, draft, threads)
+        except CheckError as error:
+            return Outcome(job=job, state="failed", reason=str(error))
         measured = partial(Outcome, job=job, before=proof.before, after=proof.after)
         if reason := proof.fault or proof.slower:
             return measured(state="failed" if proof.fault else "portable", reason=reason)
@@ -138,24 +148,34 @@ def _one(job: Job, target: Target, shelf: Shelf, threads: int | None) -> Outcome
     return measured(state="made", folder=folder, bytes=proof.after.bytes)
 
 
-def _whole(job: Job, target: Target, shelf: Shelf) -> Found | None:
+def _whole(job: Job, target: Target, shelf: Shelf, threads: int | None) -> Found | None:
     """Return what was derived of the graph before, if it is whole; else remove it, with a warning.
 
-    BundleError where what is broken lies in another folder than that which is written to.
+    BundleError or DeviceError where what is broken lies in another folder than that which is
+    written to: `load` would go on looking into that one.
     """
     name = derived.fingerprint(job.bundle, job.part, job.graph, target.lowering)
     try:
         found = derived.find(job.bundle, job.part, job.graph, target.lowering)
         if found is not None:
-            derived.check_files(found)
-    except BundleError as error:
-        if not os.path.lexists(shelf.folder / name):
+            _check(found, target, threads)
+    except (BundleError, DeviceError) as error:
+        if derived.place(job.bundle, name) != shelf.folder / name:
             raise
         shelf.remove(name)
-        text = f"{shelf.folder / name}: {error.problems[0]}; it is made again"
+        told = error.problems[0] if isinstance(error, BundleError) else str(error.__cause__)
+        text = f"{shelf.folder / name}: {told}; it is made again"
         warnings.warn(text, EdgesparkWarning, stacklevel=4)
         return None
     return found
+
+
+def _check(found: Found, target: Target, threads: int | None) -> None:
+    """Hash what was derived, and open it, if this engine is new enough to tell."""
+    ready = derived.program(found, threads)
+    if not derived.usable(found.record):
+        with opened(DEVICES[target.device], ready, found):
+            pass
 
 
 def _written(job: Job, lower: Lower, draft: Path, shelf: Shelf) -> LoweredFile | str:
@@ -182,10 +202,13 @@ def _record(job: Job, target: Target, made: LoweredFile, draft: Path) -> Derived
 
 
 def _proved(job: Job, target: Target, record: Derived, draft: Path, threads: int | None) -> Proof:
-    """Measure the portable graph and what was made of it, on the part's reference probes."""
+    """Measure the portable graph and what was made of it, on the part's reference probes.
+
+    CheckError where what was made does not run.
+    """
     if reason := derived.usable(record):
         raise DeviceError(f"{reason}: install that, or build on a machine that has it")
-    found = Found(record=record, files=replace(job.bundle, root=draft.resolve()))
+    found = derived.found_in(job.bundle, draft.resolve(), record, draft=True)
     form = Form(part=job.part, graph=job.graph, found=found)
     return prove(job.bundle, DEVICES[target.device], form, threads)
 

@@ -10,6 +10,7 @@ from edgespark.runtime import derived
 from edgespark.runtime.backends import Program
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.device import Device
+from edgespark.runtime.errors import BundleError, CheckError, DeviceError
 from edgespark.runtime.in_place import Laid, laid
 from edgespark.runtime.manifest import Role
 from edgespark.runtime.parts import program
@@ -48,19 +49,28 @@ class Proof:
 
     @property
     def fault(self) -> str:
-        """Say in which way the lowered graph computes something else; "" where it does not."""
+        """Say in which way the lowered graph computes something else; "" where it does not.
+
+        Where it is the portable graph that does, that is said.
+        """
+        if self.after.ok and self.apart <= self.margin:
+            return ""
+        if not self.before.ok:
+            return (
+                f"{self.before.title}: the portable graph itself is {self.before.error:.1e} "
+                "standard deviations from PyTorch on this machine, beyond its limit of "
+                f"{self.before.limit:.1e}: nothing is derived of it; see `edgespark verify`"
+            )
         if not self.after.ok:
             told = (
                 f"{self.after.error:.1e} standard deviations from PyTorch, beyond its limit of "
                 f"{self.after.limit:.1e}"
             )
-        elif not self.apart <= self.margin:
+        else:
             told = (
                 f"{self.apart:.1e} standard deviations from the portable graph, which is "
                 f"{self.before.error:.1e} from PyTorch: a lowering may add {self.margin:.1e}"
             )
-        else:
-            return ""
         return f"{self.after.title}: {told}; it was thrown away, and the portable graph stays"
 
     @property
@@ -75,10 +85,17 @@ class Proof:
 def prove(bundle: Bundle, device: Device, found: Form, threads: int | None) -> Proof:
     """Run a lowered graph and the portable one on the part's reference probes.
 
-    Raises as `verify.row`.
+    Raises as `verify.row`; CheckError where it is the lowered graph that does not run.
     """
     given = replace(found, found=None)
-    before, after = (row(bundle, device, each, threads, shortest) for each in (given, found))
+    before = row(bundle, device, given, threads, shortest)
+    try:
+        after = row(bundle, device, found, threads, shortest)
+    except (BundleError, DeviceError) as error:
+        raise CheckError(
+            f"{before.title} {found.name}: what was made does not run: {error}; it was thrown "
+            "away, and the portable graph stays"
+        ) from error
     reference = probes(bundle, found.part, found.graph)
     record = None if found.found is None else found.found.record
     with ExitStack() as stack:

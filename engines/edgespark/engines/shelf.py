@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,10 +21,11 @@ from edgespark.runtime.derived import CACHE, folders
 from edgespark.runtime.derived_record import FILE, Derived
 from edgespark.runtime.errors import EdgesparkError, EdgesparkWarning, OutputError
 
-__all__ = ["Shelf", "open_shelf"]
+__all__ = ["Shelf", "open_shelf", "own_shelf"]
 
 LOCK, DRAFT = ".lock", ".draft"
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
+OCCUPIED = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
 ATTEMPTS = 8
 
 
@@ -68,13 +69,20 @@ class Shelf:
             _sync(self.folder)
         return place
 
-    def remove(self, name: str) -> None:
-        """Remove a folder, or a link to one, so that no half of it is ever found."""
+    def remove(self, name: str) -> bool:
+        """Remove a folder, or a link to one, so that no half of it is ever found.
+
+        Tells whether it was there.
+        """
+        draft = self.folder / f".{name}{DRAFT}"
         with told(self.folder):
-            draft = self.folder / f".{name}{DRAFT}"
             _remove(draft)
-            (self.folder / name).rename(draft)
+            try:
+                (self.folder / name).rename(draft)
+            except FileNotFoundError:
+                return False
             _remove(draft)
+        return True
 
 
 @contextmanager
@@ -84,12 +92,26 @@ def open_shelf(bundle: Bundle) -> Iterator[Shelf]:
     Waits for another process that writes there, with a warning. OutputError where neither can be
     written; BundleError where the bundle's own leads out of it.
     """
-    last: OSError | None = None
-    for folder in folders(bundle):
+    with _first(folders(bundle), f"let {CACHE} name a folder that can be") as shelf:
+        yield shelf
+
+
+@contextmanager
+def own_shelf(bundle: Bundle) -> Iterator[Shelf]:
+    """Give the bundle's own folder; waits and raises as `open_shelf`."""
+    with _first([next(folders(bundle))], "let it be written, or prune nothing") as shelf:
+        yield shelf
+
+
+@contextmanager
+def _first(several: Iterable[Path], todo: str) -> Iterator[Shelf]:
+    """Give the first folder that is not read-only; OutputError, with what to do, for none."""
+    refused = []
+    for folder in several:
         try:
             lock = _locked(folder)
         except OSError as error:
-            last = error
+            refused.append((folder, error))
             if error.errno not in READ_ONLY:
                 break
             continue
@@ -100,11 +122,11 @@ def open_shelf(bundle: Bundle) -> Iterator[Shelf]:
         finally:
             os.close(lock)
         return
-    where = getattr(last, "filename", None) or bundle.root
-    reason = getattr(last, "strerror", None) or last
-    raise OutputError(
-        f"{where} cannot be written: {reason}; let {CACHE} name a folder that can be"
-    ) from last
+    folder, last = refused[-1]
+    where, reason = last.filename or folder, last.strerror or last
+    if last.errno in OCCUPIED:
+        todo = "something else lies in its place, or in that of a folder above: move that away"
+    raise OutputError(f"{where} cannot be written: {reason}; {todo}") from last
 
 
 @contextmanager

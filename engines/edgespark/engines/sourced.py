@@ -80,8 +80,12 @@ def opened(path: Path) -> Sourced:
     except BundleError:
         raise
     except Exception as error:  # protobuf's own, which has no types
-        raise BundleError(str(path), [f"no ONNX graph: {error}"]) from error
+        raise BundleError(str(path), [f"no ONNX graph: {_line(error)}"]) from error
     return given
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _check(model: onnx.ModelProto) -> None:

@@ -45,14 +45,14 @@ def form(
 ) -> Precision:
     """Return the precision that a stage has in the variant named `precision`.
 
-    INT8 and INT4 of the decoder, and INT8 of the embedder, are of weights alone. The other stages
-    are INT8 where there is `data` to calibrate them on, in the variant int4 too if int8 is `among`
-    those that are exported; without, they are as in the last float precision among them (fp32 if
-    there is none).
+    INT8 and INT4 of the decoder are of weights alone, and so is the embedder's table, INT8 in both.
+    The other stages are INT8 where there is `data` to calibrate them on, in the variant int4 too if
+    int8 is `among` those that are exported; without, they are as in the last float precision among
+    them (fp32 if there is none).
     """
     if precision in FLOATS or stage.role == "decoder":
         return precision
-    if "int8" in (precision, *among) and (data or (stage.role, precision) == ("embedder", "int8")):
+    if stage.role == "embedder" or (data and "int8" in (precision, *among)):
         return "int8"
     floats = [each for each in among if each in FLOATS]
     return floats[-1] if floats else "fp32"

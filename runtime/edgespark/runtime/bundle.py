@@ -26,10 +26,14 @@ MANIFEST_LIMIT = 16 << 20  # bytes: far beyond any real manifest, far below what
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """An opened bundle: the folder, with links resolved, and what its manifest says."""
+    """An opened bundle: the folder, with links resolved, and what its manifest says.
+
+    `record` is what messages call that which says how the files in the folder are.
+    """
 
     root: Path
     manifest: Manifest
+    record: str = "the manifest"
 
     @classmethod
     def open(cls, path: str | Path) -> "Bundle":
@@ -83,14 +87,14 @@ class Bundle:
         with _regular(self.root, file.path) as stream:
             size = os.fstat(stream.fileno()).st_size
             if size != file.bytes:
-                problem = f"{file.path!r} has {size} bytes, the manifest says {file.bytes}"
+                problem = f"{file.path!r} has {size} bytes, {self.record} says {file.bytes}"
                 raise BundleError(str(self.root), [problem])
             yield stream
 
     def _compare(self, file: File, digest: str) -> None:
         if digest != file.sha256:
             problem = f"{file.path!r} was changed: its SHA-256 is {digest[:16]}…, "
-            raise BundleError(str(self.root), [f"{problem}the manifest says {file.sha256[:16]}…"])
+            raise BundleError(str(self.root), [f"{problem}{self.record} says {file.sha256[:16]}…"])
 
 
 def bytes_from_manifest(made: Manifest) -> bytes:

@@ -129,7 +129,7 @@ class Chain:
         name = self._manifest.language.embedder
         inputs = {"input_ids": np.array([ids], np.int64)}
         made = self._parts.run(name, record, inputs, stage=stage)
-        check_finite(name, made)
+        check_finite(name, made, self._parts.source(name).overflow)
         return made["embeds"]
 
     def clear(self) -> None:
@@ -146,9 +146,9 @@ class Chain:
         for part, sources in targets.items():
             inputs = {port: known[source] for port, source in sources.items()}
             with self._preparing:  # a warning of what runs must not be held back by a preparation
-                self._parts.source(part)
+                source = self._parts.source(part)
             made = self._parts.run(part, record, inputs)
-            check_finite(part, made)
+            check_finite(part, made, source.overflow)
             known.update({f"{part}.{port}": array for port, array in made.items()})
         return known[route.output]
 

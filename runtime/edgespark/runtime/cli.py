@@ -96,17 +96,34 @@ def _guarded(run: Callable[[], int]) -> int:
         warnings.simplefilter("always", EdgesparkWarning)
         try:
             return run()
-        except EdgesparkError as error:
-            tell(f"error: {error}")
-            return error.exit_code
-        except KeyboardInterrupt:
-            tell("interrupted")
-            return INTERRUPTED
-        except BrokenPipeError:
-            return BROKEN_PIPE
-        except MemoryError as error:
-            tell(f"error: the memory does not suffice: {error}")
-            return DeviceError.exit_code
+        except BaseException as error:
+            code = _told(error)
+            if code is None:
+                raise
+            return code
+
+
+def _told(error: BaseException) -> int | None:
+    """Tell an error on purpose, and return its exit code; None for a fault of ours."""
+    if _interrupts(error):
+        tell("interrupted")
+        return INTERRUPTED
+    if isinstance(error, EdgesparkError):
+        tell(f"error: {error}")
+        return error.exit_code
+    if isinstance(error, BrokenPipeError):
+        return BROKEN_PIPE
+    if isinstance(error, MemoryError):
+        tell(f"error: the memory does not suffice: {error}")
+        return DeviceError.exit_code
+    return None
+
+
+def _interrupts(error: BaseException | None) -> bool:
+    """Tell an interrupt, and an error that one caused: imports in C make it an ImportError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__
+    return error is not None
 
 
 @contextmanager

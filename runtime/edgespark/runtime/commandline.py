@@ -3,13 +3,15 @@
 import argparse
 import json
 import sys
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
-from edgespark.runtime.bundle import Watch
 from edgespark.runtime.errors import OutputError, UsageError
 from edgespark.runtime.progress import track
 from edgespark.runtime.streams import silence, write_if_possible, write_whole
 from edgespark.runtime.wording import printable
+
+if TYPE_CHECKING:  # numpy with it, whose import nothing would tell an interrupt of
+    from edgespark.runtime.bundle import Watch
 
 
 class Parser(argparse.ArgumentParser):
@@ -37,7 +39,7 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--progress", action="store_true", help="show progress on any stderr")
 
 
-def hashing(*, asked: bool) -> Watch:
+def hashing(*, asked: bool) -> "Watch":
     """Return what draws a progress bar while the files of a bundle are hashed."""
     return lambda files: track(files, "hash", len(files), asked=asked)
 

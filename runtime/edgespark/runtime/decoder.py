@@ -11,6 +11,7 @@ from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import UsageError
 from edgespark.runtime.manifest import Part, State
 from edgespark.runtime.memory import zeros
+from edgespark.runtime.ports import OVERFLOW
 from edgespark.runtime.sampling import check_logits
 from edgespark.runtime.states import Appended, Arrays, InPlace, States, told
 
@@ -35,13 +36,21 @@ class Decoder:
     """Feeds embeddings to the decoder part, and keeps what it carries from run to run."""
 
     def __init__(
-        self, part: Part, states: tuple[State, ...], context: int, *, in_place: bool = False
+        self,
+        part: Part,
+        states: tuple[State, ...],
+        context: int,
+        *,
+        in_place: bool = False,
+        overflow: str = OVERFLOW,
     ) -> None:
         """Allocate the states for at most `context` positions; DeviceError if they do not fit.
 
         With `in_place` the graph updates its states itself (`InPlace`), else it gives new rows.
+        `overflow` tells why logits are no numbers.
         """
         self._part = part
+        self._overflow = overflow
         self._context = context
         made = InPlace if in_place else Appended
         self._states: States = made(part.name, states, context)
@@ -85,7 +94,7 @@ class Decoder:
         fed = {"inputs_embeds": embeddings, "select": _places(rows)[rows - last :]}
         self._length = 0
         made = run(fed | inputs, outputs=self._given(last) | outputs)
-        check_logits(made["logits"], self._part.name)
+        check_logits(made["logits"], self._part.name, self._overflow)
         self._length = end
         return made
 
@@ -109,7 +118,7 @@ class Decoder:
             self._length = 0
             run()
             if rows > 1 or not isfinite(logits.max()):  # NaN where any value is NaN
-                check_logits(logits, self._part.name)
+                check_logits(logits, self._part.name, self._overflow)
             self._length = end
             return logits
 

@@ -18,24 +18,26 @@ from edgespark.runtime import _decode
 from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.derived_record import FILE, FORMAT, VERSION, Derived, problems, sources
-from edgespark.runtime.errors import BundleError
+from edgespark.runtime.errors import BundleError, DeviceError
 from edgespark.runtime.manifest import DERIVED, Graph, Part
 from edgespark.runtime.wording import printable
 
 PORTABLE = "portable"  # the form of a bundle's own graphs
 CACHE = "EDGESPARK_CACHE"  # the variable that names another folder of such folders
 LIMIT = 1 << 20  # bytes of the record
+ADVICE = "delete this folder: the portable graph runs then, `edgespark build` makes it again"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """A derived graph on disk: its record, and its files, hashed when they are read.
 
-    `files.root` is the folder that it lies in.
+    `files.root` is the folder that it lies in, which is not yet its own where it is a `draft`.
     """
 
     record: Derived
     files: Bundle
+    draft: bool = False
 
     @property
     def bytes(self) -> int:
@@ -79,18 +81,21 @@ def find(bundle: Bundle, part: Part, graph: Graph, lowering: str) -> Found | Non
 
     BundleError, which says to delete it, for a record that is broken or of something else.
     """
-    name = fingerprint(bundle, part, graph, lowering)
-    for folder in folders(bundle):
-        if _is_there(folder / name):
-            found = read(bundle, folder / name)
-            context = bundle.manifest.language.context
-            told = list(problems(found.record, part, graph, context))
-            if found.record.lowering != lowering:
-                told.insert(0, f"its lowering is {found.record.lowering!r}, expected {lowering!r}")
-            if told:
-                raise broken(folder / name, told)
-            return found
-    return None
+    folder = place(bundle, fingerprint(bundle, part, graph, lowering))
+    if folder is None:
+        return None
+    found = read(bundle, folder)
+    told = list(problems(found.record, part, graph, bundle.manifest.language.context))
+    if found.record.lowering != lowering:
+        told.insert(0, f"its lowering is {found.record.lowering!r}, expected {lowering!r}")
+    if told:
+        raise broken(folder, told)
+    return found
+
+
+def place(bundle: Bundle, name: str) -> Path | None:
+    """Return the folder of that fingerprint, the only one that is looked into; None for none."""
+    return next((each / name for each in folders(bundle) if _is_there(each / name)), None)
 
 
 def _is_there(folder: Path) -> bool:
@@ -112,7 +117,12 @@ def read(bundle: Bundle, folder: Path) -> Found:
             raise BundleError(FILE, [f"{FILE} is not a regular file"])
         with (root / FILE).open("rb") as stream:
             record = _record(stream.read(LIMIT + 1))
-    return Found(record=record, files=replace(bundle, root=root))
+    return found_in(bundle, root, record)
+
+
+def found_in(bundle: Bundle, root: Path, record: Derived, *, draft: bool = False) -> Found:
+    """Return the derived graph of that record whose files lie in the folder `root`."""
+    return Found(record=record, files=replace(bundle, root=root, record=FILE), draft=draft)
 
 
 def check_files(found: Found) -> None:
@@ -141,7 +151,26 @@ def program(found: Found, threads: int | None) -> Program:
         data=tuple(file.path for file in record.data),
         threads=threads,
         steady=found.files.manifest.part(record.part).role == "decoder",
+        record=FILE,
     )
+
+
+@contextmanager
+def advised(found: Found | None) -> Iterator[None]:
+    """Say what to do where a derived graph does not open: BundleError and DeviceError as they are.
+
+    What is portable (None), or a draft, has no folder that could be deleted.
+    """
+    try:
+        yield
+    except (BundleError, DeviceError) as error:
+        if found is None or found.draft:
+            raise
+        if isinstance(error, BundleError):
+            raise broken(
+                found.files.root, [f"{found.record.file.path}: {each}" for each in error.problems]
+            ) from error
+        raise DeviceError(f"{error}; it lies in {found.files.root}: {ADVICE}") from error
 
 
 def usable(record: Derived) -> str:
@@ -194,5 +223,4 @@ def _told(folder: Path) -> Iterator[None]:
 
 def broken(folder: Path, told: Sequence[str]) -> BundleError:
     """Return the error for a derived folder: what is wrong with it, and what to do."""
-    advice = "delete this folder: the portable graph runs then, `edgespark build` makes it again"
-    return BundleError(str(folder), [*map(printable, told), advice])
+    return BundleError(str(folder), [*map(printable, told), ADVICE])

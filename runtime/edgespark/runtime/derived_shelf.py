@@ -1,7 +1,9 @@
 """All that lies in `derived/`: what serves a bundle's graphs, and what is stale."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -38,8 +40,18 @@ class Entry:
 
     @property
     def bytes(self) -> int:
-        """Count the bytes of its files, as they lie there."""
-        return sum(each.lstat().st_size for each in self.folder.rglob("*") if each.is_file())
+        """Count the bytes of its files, as they lie there; what is being removed has none."""
+        return sum(map(_size, self._files()))
+
+    def _files(self) -> Iterator[Path]:
+        for folder, _, names in os.walk(self.folder):
+            yield from (Path(folder, name) for name in names)
+
+
+def _size(file: Path) -> int:
+    with suppress(FileNotFoundError):
+        return file.lstat().st_size
+    return 0
 
 
 def fingerprints(bundle: Bundle, lowerings: Iterable[str] = LOWERINGS) -> Mapping[str, Wanted]:

@@ -52,7 +52,11 @@ class Loop:
         what = parts.source(language.decoder)
         self._in_place = what.found is not None
         self._decoder = Decoder(
-            what.part, what.graph.states, language.context, in_place=self._in_place
+            what.part,
+            what.graph.states,
+            language.context,
+            in_place=self._in_place,
+            overflow=what.overflow,
         )
         self._kept = kept and not self._decoder.recodes
         self._chunk = CHUNK if self._kept else language.context
@@ -113,7 +117,9 @@ class Loop:
             try:
                 return step.run()
             except DeviceError:  # of what it was given, perhaps
-                check_finite(self._language.embedder, {"embeds": step.rows})
+                embedder = self._language.embedder
+                reason = self._parts.source(embedder).overflow
+                check_finite(embedder, {"embeds": step.rows}, reason)
                 raise
 
     def unbind(self) -> None:

@@ -8,7 +8,10 @@ from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.derived import Found
 from edgespark.runtime.device import Device
 from edgespark.runtime.errors import EdgesparkWarning
-from edgespark.runtime.manifest import Graph, Part
+from edgespark.runtime.manifest import Graph, Part, Precision
+from edgespark.runtime.ports import OVERFLOW
+
+WIDEST: Precision = "fp32"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,6 +24,21 @@ class Source:
     part: Part
     graph: Graph
     found: Found | None = None
+
+    @property
+    def overflow(self) -> str:
+        """Why the graph gives NaN or infinity, and what to do then."""
+        if self.found is not None:
+            return (
+                f"{OVERFLOW}, or {self.found.record.lowering} lowered it wrongly: try the portable "
+                "graph (--portable, portable=True), and `edgespark verify`, which measures both"
+            )
+        if self.graph.precision == WIDEST:
+            return (
+                f"{OVERFLOW}, even in {WIDEST}: look at the input, and at what `edgespark verify` "
+                "says of the part"
+            )
+        return f"{OVERFLOW}; try a wider precision"
 
 
 def source(bundle: Bundle, part: Part, graph: Graph, device: Device | None = None) -> Source:

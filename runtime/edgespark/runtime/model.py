@@ -197,7 +197,7 @@ class Model:
                 hidden[head.prompt] = made["hidden"].copy()  # the decoder writes there again
             inputs = {"hidden": hidden[head.prompt]}
             outputs = self._parts.run(head.part, record, inputs)
-            check_finite(head.part, outputs)
+            check_finite(head.part, outputs, self._parts.source(head.part).overflow)
             scores[modality] = outputs["scores"][0, 0].copy()  # modalities may share a head
         return scores
 

@@ -1,6 +1,6 @@
 """The parts of a bundle, opened when they are first used."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
@@ -81,7 +81,7 @@ class Parts:
             made = loaded.session.run(inputs, bound)
             free = {port: array for port, array in made.items() if port not in bound}
             if free and (problems := misfits(loaded.source.part, inputs, free)):
-                raise BundleError(loaded.source.graph.file.path, problems)
+                raise _broken(loaded.source, problems)
             return made
 
     def bind(
@@ -130,7 +130,16 @@ class Parts:
         else:
             ready = derived.program(what.found, running.threads)
         ready = replace(ready, exact=what.graph.precision in running.exact)
-        return Loaded(what, self._open(ready), allocated(part))
+        with derived.advised(what.found):
+            session = self._open(ready)
+        return Loaded(what, session, allocated(part))
+
+
+def _broken(what: Source, problems: Sequence[str]) -> BundleError:
+    """Return the error for a graph that is not as its record says."""
+    if what.found is None:
+        return BundleError(what.graph.file.path, problems)
+    return derived.broken(what.found.files.root, problems)
 
 
 def allocated(part: Part) -> dict[str, Array]:

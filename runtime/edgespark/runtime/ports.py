@@ -19,17 +19,18 @@ def spanned(axis: Axis) -> str:
     return str(axis.low) if axis.static else f"{axis.low}…{axis.high}"
 
 
-def check_finite(part: str, outputs: Mapping[str, Array]) -> None:
-    """Refuse outputs that hold NaN or infinity: DeviceError, which names the part.
+OVERFLOW = "its arithmetic overflows on this input"
+"""Why a part that was verified gives what is not finite; there is no other reason."""
 
-    A part that was verified only does that where its arithmetic overflows.
+
+def check_finite(part: str, outputs: Mapping[str, Array], reason: str = OVERFLOW) -> None:
+    """Refuse outputs that hold NaN or infinity: DeviceError, which names the part and the reason.
+
+    The reason also says what to do: see `lowered.Source.overflow`.
     """
     for name, array in outputs.items():
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DeviceError(
-                f"{part} gave {name} that are not finite: its arithmetic overflows on this input; "
-                "try a wider precision"
-            )
+            raise DeviceError(f"{part} gave {name} that are not finite: {reason}")
 
 
 def misfits(part: Part, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> list[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from edgespark.runtime._numbers import is_number
 from edgespark.runtime.backends import Array
 from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.ports import OVERFLOW
 
 FLOORS = (1e-2, 1e-3, 1e-4, 1e-6, 1e-21)
 """Tokens are candidates from this share of the best one's probability on, the first that suffices.
@@ -131,20 +132,18 @@ def _ranked(logits: Array, ids: Array) -> Array:
     return ranked
 
 
-def check_logits(logits: Array, stage: str) -> Array:
+def check_logits(logits: Array, stage: str, reason: str = OVERFLOW) -> Array:
     """Return the id of the highest logit of each row, int64 [...] of logits [..., vocabulary].
 
-    DeviceError where a row holds NaN or +infinity, or nothing else than -infinity, since a graph
-    that was verified only does that where its arithmetic overflows.
+    DeviceError, which tells the reason, where a row holds NaN or +infinity, or nothing else than
+    -infinity: see `ports.check_finite`.
     """
     rows = logits.reshape(-1, logits.shape[-1])
     ids: Array = rows.argmax(axis=1)  # that of NaN where any value is NaN
     highest = rows[np.arange(len(rows)), ids]
     if not np.isfinite(highest).all():
-        raise DeviceError(
-            f"{stage} gave {highest[~np.isfinite(highest)][0]} instead of numbers: its arithmetic "
-            "overflows on this input; try a wider precision"
-        )
+        found = highest[~np.isfinite(highest)][0]
+        raise DeviceError(f"{stage} gave {found} instead of numbers: {reason}")
     return ids.reshape(logits.shape[:-1])
 
 

@@ -179,9 +179,10 @@ def row(
 
 
 @contextmanager
-def opened(device: Device, program: Program) -> Iterator[Session]:
-    """Open a session for a block, and close it behind it."""
-    session = backend(device.backend).open_session(program)
+def opened(device: Device, program: Program, found: Found | None = None) -> Iterator[Session]:
+    """Open a session for a block, and close it behind it; errors as `derived.advised`."""
+    with derived.advised(found):
+        session = backend(device.backend).open_session(program)
     try:
         yield session
     finally:
@@ -207,11 +208,11 @@ def _measured(
 ) -> tuple[float, float]:
     """Return the error, and the milliseconds; what is run exactly is timed apart, as it runs."""
     record = None if form.found is None else form.found.record
-    with opened(device, ready) as session:
+    with opened(device, ready, form.found) as session:
         error = max(_error(probe, laid(session, probe, record)) for probe in reference)
         if not ready.exact:
             return error, _median(laid(session, timed, record).run)
-    with opened(device, replace(ready, exact=False)) as session:
+    with opened(device, replace(ready, exact=False), form.found) as session:
         once = laid(session, timed, record)
         once.run()
         return error, _median(once.run)

@@ -59,7 +59,8 @@ class Program:
     """What a backend needs to open a graph.
 
     `graph` are the bytes that were hashed, `where` names the graph in messages. `inputs` and
-    `outputs` are what the manifest promises, states included. `folder` is where the external data
+    `outputs` are what the record promises, states included; `record` is its name in messages.
+    `folder` is where the external data
     lies, and `data` are the names of the files there that were hashed: the graph may read no other
     (None and empty where there are none). `threads` is the number of CPU threads of one run (None:
     the backend's). `exact` runs the graph as it is written, node by node, without any optimiser:
@@ -77,6 +78,7 @@ class Program:
     threads: int | None = None
     exact: bool = False
     steady: bool = False
+    record: str = "the manifest"
 
 
 class Backend(Protocol):

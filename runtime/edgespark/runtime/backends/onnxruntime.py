@@ -136,7 +136,7 @@ def _check_files(program: Program) -> None:
         named = locations(program.graph)
     except ValueError as error:
         raise BundleError(program.where, [f"no ONNX graph: {error}"]) from error
-    problem = "the graph reads the file {!r}, which the manifest does not list as its data"
+    problem = f"the graph reads the file {{!r}}, which {program.record} does not list as its data"
     if strange := sorted(named - set(program.data)):
         raise BundleError(program.where, [problem.format(each) for each in strange])
     version = onnxruntime.__version__
@@ -150,10 +150,10 @@ def _check_files(program: Program) -> None:
 def _check(session: "OnnxSession", program: Program) -> None:
     promised = {port.name for port in program.inputs}
     problems = [
-        *_differences("input", program.inputs, session.inputs),
-        *_differences("output", program.outputs, session.outputs),
+        *_differences(f"{program.record} promises input", program.inputs, session.inputs),
+        *_differences(f"{program.record} promises output", program.outputs, session.outputs),
         *(
-            f"the graph wants input {name!r}, which the manifest does not name"
+            f"the graph wants input {name!r}, which {program.record} does not name"
             for name in session.inputs
             if name not in promised
         ),
@@ -162,9 +162,11 @@ def _check(session: "OnnxSession", program: Program) -> None:
         raise BundleError(program.where, problems)
 
 
-def _differences(kind: str, promised: tuple[Port, ...], found: Mapping[str, Any]) -> Iterator[str]:
+def _differences(
+    promises: str, promised: tuple[Port, ...], found: Mapping[str, Any]
+) -> Iterator[str]:
     for port in promised:
-        said = f"the manifest promises {kind} {port.name!r}"
+        said = f"{promises} {port.name!r}"
         if port.name not in found:
             yield f"{said}; the graph has {', '.join(found)}"
         elif not _fits(port, found[port.name]):
