@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.answer_perplexity import surprises
-from benchmarks.decoder_formats import Made
+from benchmarks.decoder_formats import Made, states_of
+from benchmarks.derived_decoder import opens_derived
 from benchmarks.paired_scores import Task, tasks
-from edgespark.calibration.chain import opened
+from edgespark.calibration.chain import open_part, opened
 from edgespark.calibration.outcomes import Outcome, Tap, apart
 from edgespark.calibration.sets import CalibrationSet
 from edgespark.calibration.task_scores import Trial, Truth
@@ -69,7 +70,9 @@ class Ran:
 def ran(bundle: Bundle, each: Made, found: Sequence[Case]) -> Ran:
     """Run the cases on one format."""
     decoder = bundle.manifest.language.decoder
-    tap = Tap(decoder)
+    tap = Tap(
+        decoder, opens_derived(bundle, states_of(bundle, each)) if each.derived else open_part
+    )
     swaps = {} if each.swap is None else {decoder: each.swap}
     model = opened(bundle, swaps, opens=tap.open, threads=1)
     outcomes, told = [], list[float]()

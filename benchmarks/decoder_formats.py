@@ -21,10 +21,11 @@ from edgespark.export.spending import swapped
 from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.codes import coded
-from edgespark.runtime.manifest import Graph, Precision
+from edgespark.runtime.manifest import Graph, Precision, State
 from edgespark.runtime.reference import arrays
 
 BLOCKS = (128, 64, 32)
+LARGE = 256  # which TensorRT does not read
 ROUNDS, WARM = 40, 5
 STEP = 2
 """The probe of the decoder that is a single step behind a prompt."""
@@ -32,12 +33,16 @@ STEP = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Format:
-    """A way to store the LLM: its name, and what the exporter is told."""
+    """A way to store the LLM: its name, and what the exporter is told.
+
+    One that is `derived` is scored on the graph that is derived of it for a CPU.
+    """
 
     name: str
     precision: Precision
     weights: Weights
     cache: bool = False
+    derived: bool = False
 
 
 def formats() -> Iterator[Format]:
@@ -51,19 +56,43 @@ def formats() -> Iterator[Format]:
     for rounding in few:
         made = Weights(rounding=rounding, last=4)
         yield Format(name=f"int4 b128 {rounding}, logits int4", precision="int4", weights=made)
+    for rounding in few:
+        made = Weights(rounding=rounding, signed=True)
+        yield Format(name=f"int4 b128 {rounding}, signed", precision="int4", weights=made)
+    made = Weights(block=LARGE, signed=True)
+    yield Format(name=f"int4 b{LARGE} nearest, signed", precision="int4", weights=made)
+    yield from _caches()
+
+
+def _caches() -> Iterator[Format]:
+    """Give formats with keys and values in int8, each behind the same weights with float32 ones."""
     plain, best = Weights(), Weights(rounding="gptq")
-    yield Format(name="int8 nearest, int8 KV", precision="int8", weights=plain, cache=True)
-    yield Format(name="int8 gptq, int8 KV", precision="int8", weights=best, cache=True)
-    yield Format(name="int4 b128 gptq, int8 KV", precision="int4", weights=best, cache=True)
+    told: tuple[tuple[str, Precision, Weights], ...] = (
+        ("int8 nearest", "int8", plain),
+        ("int8 gptq", "int8", best),
+        ("int4 b128 gptq", "int4", best),
+    )
+    for (name, precision, weights), cache in product(told, (False, True)):
+        yield Format(
+            name=f"{name}, int8 KV, derived" if cache else f"{name}, derived",
+            precision=precision,
+            weights=weights,
+            cache=cache,
+            derived=True,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
-    """A format's decoder: what stands in the chain for the bundle's own, and its bytes."""
+    """A format's decoder: what stands in the chain for the bundle's own, and its bytes.
+
+    `derived`: as in Format.
+    """
 
     name: str
     swap: Swap | None
     bytes: int
+    derived: bool = False
 
 
 def made(bundle: Bundle, samples: CalibrationSet, draft: Draft, limit: int) -> Iterator[Made]:
@@ -80,7 +109,7 @@ def made(bundle: Bundle, samples: CalibrationSet, draft: Draft, limit: int) -> I
         own = replace(draft, root=draft.root / f"{i}")
         placed = place(stage, each.precision, own, None, lowering)
         size = len(placed.content) + sum(file.bytes for file in placed.data)
-        yield Made(name=each.name, swap=swapped(placed, own), bytes=size)
+        yield Made(name=each.name, swap=swapped(placed, own), bytes=size, derived=each.derived)
 
 
 def _stage(bundle: Bundle) -> Traced:
@@ -105,7 +134,7 @@ def step_ms(bundle: Bundle, found: Sequence[Made]) -> dict[str, float]:
 def _step(bundle: Bundle, each: Made) -> Callable[[], object]:
     part = bundle.manifest.part(bundle.manifest.language.decoder)
     wide, start = _wide(bundle), f"{STEP}.in."
-    states = wide.states if each.swap is None else each.swap.states or wide.states
+    states = states_of(bundle, each)
     own = Program(
         where=each.name,
         graph=bundle.read(wide.file),
@@ -117,6 +146,12 @@ def _step(bundle: Bundle, each: Made) -> Callable[[], object]:
     probes = arrays(bundle, part.reference).items()
     given = {name.removeprefix(start): array for name, array in probes if name.startswith(start)}
     return partial(session.run, coded(given, states))
+
+
+def states_of(bundle: Bundle, each: Made) -> tuple[State, ...]:
+    """Return the states of a format's portable graph."""
+    own = None if each.swap is None else each.swap.states
+    return own or _wide(bundle).states
 
 
 def _wide(bundle: Bundle) -> Graph:

@@ -5,6 +5,7 @@ Needs the standard library alone: a command line is judged before anything heavy
 
 import argparse
 import json
+import math
 import os
 import platform
 import stat
@@ -17,6 +18,14 @@ from typing import Any
 INDENT = 1
 TOLD = {"avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8"}  # what INT8 and bf16 gain from
 CPUINFO = Path("/proc/cpuinfo")  # Linux only
+
+
+def load() -> float:
+    """Return how many processes had or wanted a core in the last minute, ours among them."""
+    return round(os.getloadavg()[0], 1)
+
+
+BEFORE = load()  # when this module is imported: before anything of ours has run
 
 
 def destination(text: str) -> Path:
@@ -44,6 +53,17 @@ def at_least_one(text: str) -> int:
     if not (text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is no count: expected 1 or more")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Read a time of 0 or more seconds: a type of argparse too."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: expected seconds, 0 or more")
+    return value
 
 
 def _mode(place: Path) -> int | None:
@@ -89,8 +109,11 @@ def stamp() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Tell where and when times were taken: the processor, its load of the last minute, the day."""
-    return {"cpu": cpu(), "load": round(os.getloadavg()[0], 1), "date": today()}
+    """Tell where and when times were taken: the processor, its load of the last minute, the day.
+
+    The load is told of the start, which is that of others, and of now, which is ours too.
+    """
+    return {"cpu": cpu(), "load": {"before": BEFORE, "after": load()}, "date": today()}
 
 
 def today() -> str:
@@ -108,9 +131,11 @@ def cpu() -> str:
     return ", ".join([named, f"{os.cpu_count()} cores", *([" ".join(flags)] if flags else [])])
 
 
-def versions(reports: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Gather the versions that the reports of several processes tell, and our Python's."""
-    found = {"python": platform.python_version()}
-    for each in reports:
-        found |= each.get("versions", {})
+def versions_of(reports: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, Any]:
+    """Gather the versions that each peer's reports tell, by the peer's name, and our Python's."""
+    found: dict[str, Any] = {"python": platform.python_version()}
+    for peer, told in reports.items():
+        found[peer] = {}
+        for each in told:
+            found[peer] |= each.get("versions", {})
     return found

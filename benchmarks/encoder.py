@@ -5,9 +5,12 @@ r"""INT8 of an encoder on a CPU beside its peers: CLIP's ViT-L/14 with random we
 
 Timed and not timed: see `benchmarks/peers/timing.py`. Every figure is the median over rounds; in a
 round each form runs in a process of its own, in its peer's environment, one after another, and a
-round in which one found no quiet moment is thrown away. A ratio is taken within a round. Errors are
-relative L2 distances from ONNX Runtime's fp32, of one picture that calibration has not seen; since
-the weights are random, they tell that the forms compute alike, and nothing of accuracy.
+round in which one found no quiet moment for `--patience` seconds is thrown away; with a patience of
+0 every figure counts, and the document says whether others had the cores. A form that fails is
+absent, and told with its reason. A ratio is taken within a round: to ONNX Runtime's fp32, and to
+OpenVINO's INT8; above 1 the form is faster. Errors are relative L2 distances from ONNX Runtime's
+fp32, of one picture that calibration has not seen; since the weights are random, they tell that the
+forms compute alike, and nothing of accuracy.
 
 Forms: ONNX Runtime opens the fp32 graph with its defaults; both INT8 graphs, and fp32 lowered for
 CPUs (fused attention), run as our runtime opens them. OpenVINO reads the same fp32 graph, and NNCF
@@ -21,25 +24,30 @@ undisturbed, it ends with 1, and tells those.
 """
 
 import argparse
-import json
-import os
-import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.document import (  # noqa: E402 found by the line above
+from benchmarks import children  # noqa: E402 found by the line above
+from benchmarks.document import (  # noqa: E402
     at_least_one,
     destination,
     keep,
     machine,
     publish,
-    versions,
+    seconds,
+)
+from benchmarks.peers.encoder_summary import (  # noqa: E402
+    BASE,
+    LOWERED,
+    PORTABLE,
+    Report,
+    Round,
+    summary,
+    table,
 )
 
 OPENVINO = ROOT / "build/peers/openvino/bin/python"
@@ -48,8 +56,6 @@ PEERS: dict[str, tuple[Path, str]] = {  # the beginning of a form's name: enviro
     "openvino": (OPENVINO, "benchmarks.peers.openvino_forms"),
     "torch": (Path(sys.executable), "benchmarks.peers.torch_forms"),
 }
-BASE = "onnxruntime-fp32"
-PORTABLE, LOWERED = "onnxruntime-int8-portable", "onnxruntime-int8-cpu"
 FORMS = (
     BASE,
     "onnxruntime-fp32-cpu",
@@ -65,17 +71,14 @@ FORMS = (
     "torch-compiled-bf16",
     "torch-dynamic-int8",
 )
-GOALS = {PORTABLE: 2.6, LOWERED: 3.2}  # times as fast as the base: what ours are to reach
-Report = dict[str, Any]
-Round = dict[str, Report]  # by form
 
 
 def main() -> int:
-    """Read the command line and run; 1 where a form failed, 130 where a run was interrupted."""
+    """Read the command line and run; 1 where a figure lacks its base, 130 where interrupted."""
     given = _given()
     try:
         return run(given)
-    except subprocess.CalledProcessError as error:  # what it said stands above
+    except children.ChildError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -96,8 +99,8 @@ def run(given: argparse.Namespace) -> int:
                 break
             if told := one_round(given, number):
                 rounds.append(told)
-                keep(summary(rounds, given, share), given.json)
-    except (KeyboardInterrupt, subprocess.CalledProcessError):  # by hand, or since a form failed
+                keep(document_of(rounds, given, share), given.json)
+    except (KeyboardInterrupt, children.ChildError):  # by hand, or since the base failed
         if rounds:
             show(rounds, given, share)
         raise
@@ -110,7 +113,7 @@ def run(given: argparse.Namespace) -> int:
 
 def show(rounds: Sequence[Round], given: argparse.Namespace, share: float | None) -> int:
     """Print and write what the rounds came to: an exit code."""
-    document = summary(rounds, given, share)
+    document = document_of(rounds, given, share)
     print("\n".join(table(document)))
     return publish(document, given.json)
 
@@ -123,6 +126,12 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="of each form")
     parser.add_argument("--depth", type=int, default=24, help="layers; fewer to try things out")
     parser.add_argument("--forms", nargs="+", default=FORMS, choices=FORMS, metavar="FORM")
+    parser.add_argument(
+        *("--patience",),
+        type=seconds,
+        default=90.0,
+        help="to wait for a quiet moment; 0 takes every figure, however disturbed",
+    )
     parser.add_argument("--keep", action="store_true", help="take the graphs that lie there")
     given = parser.parse_args()
     if BASE not in given.forms:
@@ -135,20 +144,26 @@ def prepare(given: argparse.Namespace) -> float | None:
     """Make the graphs; return the share of the work that is INT8 in ours."""
     if given.keep and (given.folder / "fp32-cpu.onnx").exists():
         return None
-    told = ran(Path(sys.executable), "benchmarks.peers.graphs", given, ())
+    told = ran(Path(sys.executable), "benchmarks.peers.graphs", given)
     if any(form.startswith("openvino-int8") for form in given.forms):
-        command = [OPENVINO, "-m", "benchmarks.peers.openvino_forms", "int8", given.folder]
-        subprocess.run(command, cwd=ROOT, stdout=subprocess.DEVNULL, check=True)  # noqa: S603
+        for each in given.folder.glob("openvino-int8*"):
+            each.unlink()
+        try:
+            ran(OPENVINO, "benchmarks.peers.openvino_forms", given, "int8")
+        except children.ChildError as error:  # its forms will be absent
+            print(f"openvino-int8 was not made: {error}", file=sys.stderr)
     return float(told["int8_share"])
 
 
 def one_round(given: argparse.Namespace, number: int) -> Round:
-    """Run each form once, each round beginning with another; nothing where one was disturbed."""
+    """Run each form once, each round beginning with another; nothing where one was disturbed.
+
+    A form that fails is absent from the round; ChildError where it is what others stand beside.
+    """
     start = number % len(given.forms)
     told: Round = {}
     for form in (*given.forms[start:], *given.forms[:start]):
-        python, module = PEERS[form.partition("-")[0]]
-        told[form] = ran(python, module, given, (form,))
+        told[form] = timed(given, form)
         ms = told[form].get("ms")
         shown = f"{ms:.0f} ms" if ms else told[form].get("absent", "disturbed")
         print(f"round {number + 1}: {form}: {shown}", file=sys.stderr)
@@ -157,85 +172,36 @@ def one_round(given: argparse.Namespace, number: int) -> Round:
     return told
 
 
-def ran(python: Path, module: str, given: argparse.Namespace, first: Sequence[str]) -> Report:
-    """Run one of the peers' modules, and read the last line that it prints."""
-    arguments = [*first, given.folder, given.depth, given.threads]
-    command = [str(each) for each in (python, "-m", module, *arguments)]
-    inductor = str(given.folder / "inductor")
-    environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": inductor}
-    done = subprocess.run(  # noqa: S603 our own code
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+def timed(given: argparse.Namespace, form: str) -> Report:
+    """Run one form: its report, which may be that it is absent, and why."""
+    python, module = PEERS[form.partition("-")[0]]
+    (given.folder / f"{form}.npy").unlink(missing_ok=True)  # what another run made of it
+    try:
+        return ran(python, module, given, form)
+    except children.ChildError as error:
+        if form == BASE:
+            raise
+        return {"absent": str(error)}
 
 
-def summary(rounds: Sequence[Round], given: argparse.Namespace, share: float | None) -> Report:
-    """Sum up the rounds: medians, and the least and greatest figure of a round."""
-    found = {form: [each[form] for each in rounds] for form in given.forms}
-    absent = {form: told[0]["absent"] for form, told in found.items() if "absent" in told[0]}
-    ms = {form: [each["ms"] for each in told] for form, told in found.items() if form not in absent}
-    ratios = {
-        form: [base / own for base, own in zip(ms[BASE], taken, strict=True)]
-        for form, taken in ms.items()
-    }
+def ran(python: Path, module: str, given: argparse.Namespace, *first: object) -> Report:
+    """Run one of the peers' modules in its environment; ChildError where it fails."""
+    command = [python, "-m", module, *first, given.folder, given.depth, given.threads]
+    environment = {"TORCHINDUCTOR_CACHE_DIR": str(given.folder / "inductor")}
+    return children.ran([*command, given.patience], given.folder / "last.log", environment)
+
+
+def document_of(rounds: Sequence[Round], given: argparse.Namespace, share: float | None) -> Report:
+    """Sum up the rounds that are done, and tell what ran where."""
     return {
         "what": f"CLIP ViT-L/14 of {given.depth} layers, random weights, one picture of 224 px",
-        "ratios": {form: round(statistics.median(each), 2) for form, each in ratios.items()},
-        "ratios_range": {form: _ends(each, 2) for form, each in ratios.items()},
-        "ms": {form: round(statistics.median(each), 1) for form, each in ms.items()},
-        "ms_range": {form: _ends(each, 1) for form, each in ms.items()},
-        "relative_error": {form: _error(given.folder, form, BASE) for form in ms},
-        "lowered_against_portable": (
-            _error(given.folder, LOWERED, PORTABLE) if {LOWERED, PORTABLE} <= {*ms} else None
-        ),
-        "absent": absent,
-        "thrown_batches": sum(each["thrown"] for form in ms for each in found[form]),
-        "versions": versions(each for told in found.values() for each in told),
+        **summary(rounds, given.forms, given.folder),
         "threads": given.threads,
+        "patience_s": given.patience,
         "rounds": len(rounds),
         "int8_share": share,
         **machine(),
     }
-
-
-def _ends(figures: list[float], digits: int) -> list[float]:
-    return [round(min(figures), digits), round(max(figures), digits)]
-
-
-def _error(folder: Path, form: str, base: str) -> float | None:
-    import numpy as np  # noqa: PLC0415 the options tell what is wrong with them without it
-
-    if not all((folder / f"{each}.npy").exists() for each in (form, base)):
-        return None
-    got, wanted = (np.load(folder / f"{each}.npy") for each in (form, base))
-    return round(float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted)), 5)
-
-
-def table(document: Report) -> list[str]:
-    """Write the figures, fastest first, and how they stand to what is asked of them."""
-    ratios = document["ratios"]
-    lines = [f"{'form':28} {'ratio':>6} {'range':>13} {'ms':>8} {'error':>8}"]
-    for form in sorted(ratios, key=lambda each: -ratios[each]):
-        low, high = document["ratios_range"][form]
-        error = document["relative_error"][form]
-        lines.append(
-            f"{form:28} {ratios[form]:6.2f} {low:6.2f}-{high:<6.2f} "
-            f"{document['ms'][form]:8.1f} {error:8.4f}"
-        )
-    lines += [f"{form:28} not run: {why}" for form, why in document["absent"].items()]
-    for ours in (each for each in (PORTABLE, LOWERED) if each in ratios):
-        others = {form: ratios[ours] / each for form, each in ratios.items() if form != ours}
-        for peer in ("openvino", "torch"):
-            beside = {form: each for form, each in others.items() if form.startswith(peer)}
-            if beside:
-                best = min(beside, key=lambda each: beside[each])
-                lines.append(f"{ours} is {beside[best]:.2f} times as fast as {best}")
-    lines += [
-        f"{ours}: {ratios[ours]:.2f} of {goal} asked for"
-        for ours, goal in GOALS.items()
-        if ours in ratios
-    ]
-    return lines
 
 
 if __name__ == "__main__":

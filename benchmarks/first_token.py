@@ -17,7 +17,6 @@ processes had more than a little of the cores (/proc/stat, Linux only) does not 
 """
 
 import argparse
-import os
 import statistics
 import sys
 import time
@@ -38,15 +37,15 @@ from benchmarks.document import (  # noqa: E402 found by the line above
     destination,
     machine,
     publish,
-    versions,
+    versions_of,
 )
+from benchmarks.peers.timing import BUSY, watched  # noqa: E402
 from edgespark.runtime import Bundle, Spark, Stats, load  # noqa: E402
 from edgespark.runtime.errors import EdgesparkError  # noqa: E402
 
 NEW, IMAGE, PREFIX = "new", "image", "prefix"
 WARM = 3  # rounds
-BUSY = 0.05  # of all cores: what other processes may take during a round that counts
-USED = (0, 1, 2, 5, 6, 7)  # of /proc/stat: user, nice, system, irq, softirq, stolen
+PACKAGES = ("edgespark", "onnxruntime", "numpy")
 QUESTION = "What is shown in scene number {:06d}?"
 
 HOLDS: dict[str, Callable[[Stats], bool]] = {  # what the stats of such a call must say
@@ -147,21 +146,6 @@ def _given() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def watched(run: Callable[[], dict[str, Call]]) -> tuple[dict[str, Call], float]:
-    """Run, and tell what share of all cores other processes had meanwhile."""
-    used, own, begin = _used(), time.process_time(), time.perf_counter()
-    made = run()
-    others = _used() - used - (time.process_time() - own)
-    return made, others / (time.perf_counter() - begin) / (os.cpu_count() or 1)
-
-
-def _used() -> float:
-    """Count the seconds that all cores together have worked, for whomever."""
-    with Path("/proc/stat").open() as file:
-        fields = file.readline().split()[1:]
-    return sum(int(fields[place]) for place in USED) / os.sysconf("SC_CLK_TCK")
-
-
 def summary(rounds: list[dict[str, Call]]) -> dict[str, Any]:
     """Sum up the rounds: medians in ms, quartiles, and how many times as fast as a new image."""
     absent = [
@@ -209,7 +193,9 @@ def about(given: argparse.Namespace, spark: Spark) -> dict[str, Any]:
         "lowered": list(spark.stats.lowered),
         "threads": given.threads,
         "disturbed": given.disturbed,
-        "versions": versions([{"versions": {"onnxruntime": version("onnxruntime")}}]),
+        "versions": versions_of(
+            {"edgespark": [{"versions": {each: version(each) for each in PACKAGES}}]}
+        ),
         **machine(),
     }
 

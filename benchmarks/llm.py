@@ -2,7 +2,7 @@ r"""Our LLM on a CPU beside its peers: the same Llama with random weights, the s
 
     make peers
     python benchmarks/llm.py --size 162M --json docs/results/llm-cpu.json
-    python benchmarks/llm.py --long --forms edgespark-int4-signed
+    python benchmarks/llm.py --long --forms edgespark-int4-b256
 
 Timed and not timed: see `benchmarks/peers/llm_timing.py`. Every figure is the median over rounds;
 in a round each form runs in a process of its own, in its peer's environment, one after another, and
@@ -12,7 +12,7 @@ the weights are random, so that they compare formats, and tell nothing of answer
 
 Before anything is timed each peer's widest form must give transformers' logits: a wrong conversion
 would be fast for nothing. `bandwidth_fraction` is the weights, keys and values that a token reads,
-times tokens per second, over what `benchmarks/peers/bandwidth.py` reads in the same round.
+times tokens per second, over the most that `benchmarks/peers/bandwidth.py` reads in any round.
 
 llama.cpp: its own quantiser's default recipes, flash attention on, keys and values in f16 (or Q8_0
 in `kv8`). genai: its builder's 4 bits, and a faster setting of it. OpenVINO: NNCF's defaults. What
@@ -23,7 +23,6 @@ loses the round that it was in, and no other.
 """
 
 import argparse
-import json
 import shutil
 import subprocess
 import sys
@@ -33,13 +32,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.document import (  # noqa: E402 found by the line above
+from benchmarks import children  # noqa: E402 found by the line above
+from benchmarks.children import ChildError  # noqa: E402
+from benchmarks.document import (  # noqa: E402
     at_least_one,
     destination,
     keep,
     machine,
     publish,
-    versions,
+    seconds,
+    versions_of,
 )
 from benchmarks.peers.llm_summary import (  # noqa: E402
     BANDWIDTH,
@@ -63,7 +65,8 @@ PEERS: dict[str, tuple[Path, str]] = {  # the beginning of a form's name: enviro
 FORMS = (
     "edgespark-int4",
     "edgespark-int4-signed",
-    "edgespark-int4-signed-kv8",
+    "edgespark-int4-b256",
+    "edgespark-int4-b256-kv8",
     "llama-q4_0",
     "llama-q4_0-kv8",
     "genai-int4",
@@ -77,7 +80,7 @@ FORMS = (
 )
 LARGE = (
     "edgespark-int4-signed",
-    "edgespark-int4-signed-kv8",
+    "edgespark-int4-b256",
     "llama-q4_0",
     "genai-int4",
     "openvino-int4",
@@ -87,6 +90,7 @@ LARGE = (
 """What is run at 1B."""
 MORE = (
     "edgespark-int4-kv8",
+    "edgespark-int4-signed-kv8",
     "edgespark-int4-b32",
     "edgespark-int4-b64",
     "edgespark-int4-b64-kv8",
@@ -105,7 +109,7 @@ PROOFS = {
 SPARED = {"1B": ("edgespark", "genai")}  # their widest forms are gigabytes, made as those of 162M
 TRUSTED = 1e-2  # the greatest relative error of those
 NAMES = (*FORMS, *MORE, *PROOFS.values(), "torch-bf16")
-LONG = ("edgespark-int4-signed", "edgespark-int4-signed-kv8")
+LONG = ("edgespark-int4-b256", "edgespark-int4-b256-kv8")
 
 
 def main() -> int:
@@ -116,6 +120,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+    except ChildError as error:
+        print(f"error: {error}; see {given.folder / 'last.log'}", file=sys.stderr)
+        return 1
 
 
 def run(given: argparse.Namespace) -> int:
@@ -138,7 +145,7 @@ def run(given: argparse.Namespace) -> int:
         for number in range(given.rounds):
             rounds.append(one_round(given, number))
             keep(document_of(given, rounds, proofs), given.json)
-    except (KeyboardInterrupt, SystemExit):  # by hand, or since a form failed
+    except (KeyboardInterrupt, ChildError):
         if rounds:
             so_far = document_of(given, rounds, proofs)
             told(given, so_far, table(so_far))
@@ -151,12 +158,15 @@ def document_of(
     given: argparse.Namespace, rounds: Sequence[Round], proofs: dict[str, float | None]
 ) -> Report:
     """Sum up the rounds that are done, and tell what ran where."""
+    reports: dict[str, list[Report]] = {}
+    for form, each in ((form, each) for found in rounds for form, each in found.items()):
+        reports.setdefault(form.partition("-")[0], []).append(each)
     return {
         **summary(rounds, given.forms, given.folder, given.ours),
         "what": f"Llama of {given.size} parameters, random weights, one sequence",
         "size": given.size,
         "proofs": proofs,
-        "versions": versions(each for found in rounds for each in found.values()),
+        "versions": versions_of(reports),
         "threads": given.threads,
         "rounds": len(rounds),
         **machine(),
@@ -175,7 +185,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--no-proofs", action="store_true", help="take conversions on trust")
     parser.add_argument(
         *("--patience",),
-        type=float,
+        type=seconds,
         default=90.0,
         help="seconds to wait for a quiet moment; 0 takes every figure, however disturbed",
     )
@@ -227,31 +237,28 @@ def _proofs(given: argparse.Namespace) -> list[str]:
 def one_round(given: argparse.Namespace, number: int) -> Round:
     """Run each form once, each round beginning with another."""
     start = number % len(given.forms)
-    command = [str(OWN), "-m", "benchmarks.peers.bandwidth", str(given.threads)]
-    found = {BANDWIDTH: _last(command, given)}
+    command = (OWN, "-m", "benchmarks.peers.bandwidth", given.threads)
+    found = {BANDWIDTH: children.ran(command, given.folder / "last.log")}
     for form in (*given.forms[start:], *given.forms[:start]):
-        found[form] = ran(form, "time", given, given.threads, given.patience)
+        found[form] = timed(form, given)
         shown = found[form].get("figures", {}).get("decode_16")
         print(f"round {number + 1}: {form}: {shown} tokens per second", file=sys.stderr)
     return found
 
 
+def timed(form: str, given: argparse.Namespace) -> Report:
+    """Time a form; one that fails, for want of memory perhaps, is absent with its last words."""
+    try:
+        return ran(form, "time", given, given.threads, given.patience)
+    except ChildError as error:
+        return {"absent": str(error)}
+
+
 def ran(form: str, mode: str, given: argparse.Namespace, *more: float) -> Report:
-    """Run one form's module in its environment, and read the last line that it prints."""
+    """Run one form's module in its environment; ChildError where that fails."""
     python, module = PEERS[form.partition("-")[0]]
     words = (python, "-m", module, mode, form, given.folder, *more)
-    return _last([str(each) for each in words], given)
-
-
-def _last(command: list[str], given: argparse.Namespace) -> Report:
-    log = given.folder / "last.log"
-    with log.open("w") as errors:
-        done = subprocess.run(  # noqa: S603 our own code
-            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=errors, text=True, check=False
-        )
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()[-2000:]}")
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return children.ran(words, given.folder / "last.log")
 
 
 def told(given: argparse.Namespace, document: Report, lines: Iterable[str]) -> int:

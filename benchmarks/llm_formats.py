@@ -10,6 +10,9 @@ nothing was trained, judged or calibrated on; differences from float32 are of si
 stand with their standard error: points of accuracy, or per cent of an error metric. Perplexity is
 that of the right answers' tokens and the end, fed one by one.
 
+Formats that are "derived" are scored on the graph that is derived for a CPU: a portable one reads
+the rows of its own run as floats, and would tell nothing of int8 keys and values in a prompt.
+
 "step" is the median time of one decoder step behind a whole prompt, of the portable graph in ONNX
 Runtime on one thread, formats interleaved; nothing else is timed. The last line is one JSON
 document.

@@ -2,8 +2,8 @@
 
 A form runs the graph that was derived for the CPU where there is one; those named `portable` run
 the bundle's own. Weights are rounded to the nearest as those of the peers are, 4 bits in blocks of
-128 (`b32`: of 32, `b64`: of 64; `signed`: scales are of either sign). In `kv8` keys and values are
-int8, by ranges of a few texts of random words, others than those that are fed.
+128 (`b32`: of 32, `b64`: of 64; `signed`: with scales of either sign, and so `b256`). In `kv8` keys
+and values are int8, by ranges of a few texts of random words, others than those that are fed.
 """
 
 import subprocess
@@ -26,6 +26,7 @@ RECIPE = Path(__file__).with_name("llm_recipe.py")
 PLAIN, KV8 = "edgespark", "edgespark-kv8"  # folders of bundles
 B32, B64, B64_KV8 = "edgespark-b32", "edgespark-b64", "edgespark-b64-kv8"
 SIGNED, SIGNED_KV8 = "edgespark-signed", "edgespark-signed-kv8"
+B256, B256_KV8 = "edgespark-b256", "edgespark-b256-kv8"
 FORMS_OF: dict[str, tuple[str, str, bool]] = {  # bundle, variant, and whether it stays portable
     "edgespark-fp32": (PLAIN, "fp32", False),
     "edgespark-int8": (PLAIN, "int8", False),
@@ -37,6 +38,8 @@ FORMS_OF: dict[str, tuple[str, str, bool]] = {  # bundle, variant, and whether i
     "edgespark-int4-b64-kv8": (B64_KV8, "int4", False),
     "edgespark-int4-signed": (SIGNED, "int4", False),
     "edgespark-int4-signed-kv8": (SIGNED_KV8, "int4", False),
+    "edgespark-int4-b256": (B256, "int4", False),
+    "edgespark-int4-b256-kv8": (B256_KV8, "int4", False),
     "edgespark-int8-portable": (PLAIN, "int8", True),
     "edgespark-int4-portable": (PLAIN, "int4", True),
 }
@@ -47,10 +50,12 @@ OPTIONS = {
     B64: ("--precision", "int4", "--block", "64"),
     KV8: ("--precision", "int8,int4", *CACHE),
     SIGNED: ("--precision", "int4", "--signed-scales"),
+    B256: ("--precision", "int4", "--signed-scales", "--block", "256"),
+    B256_KV8: ("--precision", "int4", "--signed-scales", "--block", "256", *CACHE),
     SIGNED_KV8: ("--precision", "int4", "--signed-scales", *CACHE),
     B64_KV8: ("--precision", "int4", "--block", "64", *CACHE),
 }
-NARROW = {("1B", "fp32,int8,int4"): "int8,int4"}  # the rest would be 8 GB
+NARROW = {("1B", "fp32,int8,int4"): "int8"}  # the rest would be 8 GB
 
 
 class Edgespark(Form):
@@ -68,7 +73,11 @@ class Edgespark(Form):
         self._ids: list[int] = []
         self._choose: Callable[[Logits], int] = chooser(Sampling(temperature=0))
         parts, language = self._spark._model._parts, self._spark.manifest.language  # noqa: SLF001
-        self.step_bytes, self.cache_bytes = read(parts.source(language.decoder))
+        decoder = parts.source(language.decoder)
+        if is_portable != (decoder.found is None):
+            raise SystemExit(f"{root}: no graph derived by this version: edgespark build it")
+        self.step_bytes, self.cache_bytes = read(decoder)
+        self.bundle = self._spark.manifest.sha256
 
     def cut(self, length: int) -> None:
         """Forget the last positions."""
@@ -102,20 +111,24 @@ def _numbers(past: Port) -> int:
 
 
 def make(form: str, folder: Path) -> None:
-    """Export the bundle that a form reads, and derive its graphs for the CPU."""
+    """Export the bundle that a form reads, and derive its graphs for the CPU.
+
+    One that is there stays, if it was made with the same options.
+    """
     name, _, _ = FORMS_OF[form]
-    out = folder / name
-    if out.exists():
-        return
-    options = [RECIPE, "--checkpoint", folder / "hf", "--out", out, "--target", "cpu"]
-    if {*CACHE} & {*OPTIONS[name]}:
+    out, stamp = folder / name, folder / f"{name}.options"
+    more = [NARROW.get((folder.name, each), each) for each in OPTIONS[name]]
+    if {*CACHE} & {*more}:
         from benchmarks.peers.llm_texts import texts  # noqa: PLC0415 it brings onnx into memory
 
-        options += ["--calibration", texts(folder / "texts")]
+        more += ["--calibration", str(texts(folder))]
+    if out.exists() and stamp.exists() and stamp.read_text() == " ".join(more):
+        return
+    given = [RECIPE, "--checkpoint", folder / "hf", "--out", out, "--target", "cpu", "--replace"]
     program = "from edgespark.runtime.cli import export_engines; raise SystemExit(export_engines())"
-    more = [NARROW.get((folder.name, each), each) for each in OPTIONS[name]]
-    command = [sys.executable, "-c", program, *map(str, options), *more]
+    command = [sys.executable, "-c", program, *map(str, given), *more]
     subprocess.run(command, stdout=sys.stderr, check=True)  # noqa: S603 our own command
+    stamp.write_text(" ".join(more))
 
 
 FORMS = {name: partial(lambda name, job: Edgespark(job, name), name) for name in FORMS_OF}

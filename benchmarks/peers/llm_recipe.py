@@ -25,8 +25,9 @@ from edgespark.runtime.errors import UsageError
 
 MODALITY = "language"
 # The limit knows trained weights: of random ones 4 bits keep less, and the worst of all values is
-# 2.0 deviations off where the relative error is 0.17. The benchmark measures that error itself.
-LIMITS["int4"] = 3.0
+# 2.0 deviations off where the relative error is 0.17, and 3.3 of 1 B. The benchmark measures that
+# error itself.
+LIMITS["int4"] = 6.0
 
 
 def blueprint(name: str, folder: Path | None, modalities: tuple[str, ...]) -> Blueprint:

@@ -1,12 +1,10 @@
 """What rounds of `benchmarks/llm.py` come to: medians, ratios within a round, and a table."""
 
-import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from benchmarks.figures import distance, ends, middle
 from benchmarks.peers.llm_timing import CONTEXTS, NEW, PREFILLS
 from benchmarks.peers.timing import BUSY
 
@@ -22,6 +20,12 @@ export makes unasked stands beside it, in the ratios of the other forms.
 """
 GENAI = ("genai-int4", "genai-int4-128")
 Q4_0 = ("llama-q4_0", "llama-q4_0-kv8")
+Q8_0 = ("llama-q8_0",)
+PEERS = {
+    "4": (*Q4_0, *GENAI, "openvino-int4"),
+    "8": (*Q8_0, "genai-int8", "openvino-int8"),
+}
+"""Whose errors and memory stand beside ours, by bits."""
 RATIOS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "decode_q4_0": ("4", "decode_16", Q4_0),
     "prefill_q4_0": ("4", "prefill_16", Q4_0),
@@ -29,15 +33,26 @@ RATIOS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "prefill_q4_0_512": ("4", "prefill_512", Q4_0),
     "decode_q4_0_ctx1024": ("4", "decode_1024", Q4_0),
     "decode_q4_0_ctx1900": ("4", "decode_1900", Q4_0),
-    "decode_q8_0": ("8", "decode_16", ("llama-q8_0",)),
-    "prefill_q8_0": ("8", "prefill_16", ("llama-q8_0",)),
+    "decode_q8_0": ("8", "decode_16", Q8_0),
+    "prefill_q8_0": ("8", "prefill_16", Q8_0),
+    "prefill_q8_0_512": ("8", "prefill_512", Q8_0),
     "decode_genai": ("4", "decode_16", GENAI),
     "decode_genai_default": ("4", "decode_16", GENAI[:1]),
     "decode_genai_ctx1024": ("4", "decode_1024", GENAI),
+    "prefill_genai": ("4", "prefill_16", GENAI),
+    "prefill_genai_512": ("4", "prefill_512", GENAI),
+    "decode_genai_int8": ("8", "decode_16", ("genai-int8",)),
     "decode_openvino": ("4", "decode_16", ("openvino-int4",)),
     "decode_openvino_ctx1024": ("4", "decode_1024", ("openvino-int4",)),
+    "prefill_openvino": ("4", "prefill_16", ("openvino-int4",)),
+    "prefill_openvino_512": ("4", "prefill_512", ("openvino-int4",)),
+    "decode_openvino_int8": ("8", "decode_16", ("openvino-int8",)),
 }
 """Bits of ours, the figure, and the peer's forms, the fastest of which counts in each round."""
+MORE = (
+    ("error_against", "its error over that of"),
+    ("memory_against", "over its peak memory that of"),
+)
 SHORT, LONG = 100, 1900  # contexts whose tokens are compared
 
 
@@ -56,32 +71,67 @@ def summary(
         for form in ran
         if form.startswith("edgespark-int4") and form != ours["4"]
     }
-    fractions = {form: [f for each in rounds if (f := _fraction(each, form))] for form in ran}
+    read = {form: [f for each in rounds if (f := _read(each, form))] for form in ran}
     speeds = [each[BANDWIDTH]["gb_s"] for each in rounds]
+    fractions = {form: middle([f / max(speeds) for f in found], 3) for form, found in read.items()}
     growths = {form: [g for each in rounds if (g := _growth(each, form))] for form in ran}
     return {
-        "ratios": {name: _middle(each, 3) for name, each in named.items() if each},
-        "ratios_range": {name: _ends(each, 3) for name, each in named.items() if each},
+        "ratios": {name: middle(each, 3) for name, each in named.items() if each},
+        "ratios_range": {name: ends(each, 3) for name, each in named.items() if each},
         "ratios_of_other_forms": {
-            form: {name: _middle(each, 3) for name, each in found.items() if each}
+            form: {name: middle(each, 3) for name, each in found.items() if each}
             for form, found in others.items()
         },
-        "error_against_q4_0": _quotient(folder, ours["4"], Q4_0[0]),
         "ours": ours,
-        "bandwidth_fraction": _middle(fractions.get(ours["4"], []), 3),
-        "bandwidth_fractions": {f: _middle(each, 3) for f, each in fractions.items() if each},
-        "bandwidth_gb_s": {"median": _middle(speeds, 1), "range": _ends(speeds, 1)},
-        "token_growth": {f: _middle(each, 3) for f, each in growths.items() if each},
-        "relative_error": {form: error(folder, form) for form in ran},
+        "bandwidth_fraction": fractions.get(ours["4"]),
+        "bandwidth_fractions": {form: each for form, each in fractions.items() if each},
+        "bandwidth_gb_s": {"greatest": round(max(speeds), 1), "range": ends(speeds, 1)},
+        "token_growth": {f: middle(each, 3) for f, each in growths.items() if each},
+        **_quality(folder, ran, ours),
+        "memory_against": {bits: _lighter(told, ours[bits], PEERS[bits]) for bits in ours},
         "forms": {form: told[form] for form in ran},
+        **_missed(rounds, forms),
+    }
+
+
+def _quality(folder: Path, ran: Sequence[str], ours: Mapping[str, str]) -> Report:
+    """Compare errors of what ran: those of our forms beside their peers', above 1 where larger."""
+    errors = {form: error(folder, form) for form in ran}
+    beside = {
+        bits: {
+            peer: round(own / other, 3)
+            for peer in PEERS[bits]
+            if (own := errors.get(form)) and (other := errors.get(peer))
+        }
+        for bits, form in ours.items()
+    }
+    return {
+        "relative_error": errors,
+        "error_against": beside,
+        "error_against_q4_0": beside["4"].get(Q4_0[0]),
+    }
+
+
+def _lighter(told: Mapping[str, Report], own: str, peers: Iterable[str]) -> dict[str, float]:
+    """Give the peers' peak memory over ours: above 1 where we take less."""
+    return {
+        peer: round(told[peer]["peak_mb"] / told[own]["peak_mb"], 3)
+        for peer in peers
+        if told.get(peer) and told.get(own)
+    }
+
+
+def _missed(rounds: Sequence[Round], forms: Sequence[str]) -> Report:
+    """Tell what did not run, and whether figures were taken while others had the cores."""
+    return {
         "absent": {
             form: each[form]["absent"]
-            for each in rounds[:1]
+            for each in rounds
             for form in forms
-            if "absent" in each[form]
+            if "absent" in each.get(form, {})
         },
         "disturbed": any(
-            share > BUSY for each in rounds for form in ran for share in _shares(each, form)
+            share > BUSY for each in rounds for form in forms for share in _shares(each, form)
         ),
     }
 
@@ -95,12 +145,6 @@ def _named(rounds: Sequence[Round], ours: Mapping[str, str]) -> dict[str, list[f
     }
 
 
-def _quotient(folder: Path, form: str, peer: str) -> float | None:
-    """Return how large a form's error is beside a peer's; up to 1 it is no larger."""
-    own, other = error(folder, form), error(folder, peer)
-    return round(own / other, 3) if own and other else None
-
-
 def _of(reports: list[Report]) -> Report:
     """Sum up one form; nothing where it is absent."""
     reports = [each for each in reports if "figures" in each]
@@ -111,7 +155,7 @@ def _of(reports: list[Report]) -> Report:
         for name in reports[0]["figures"]
     }
     found: dict[str, Report] = {
-        name: {"median": _middle(each, 3), "range": _ends(each, 3), "rounds": len(each)}
+        name: {"median": middle(each, 3), "range": ends(each, 3), "rounds": len(each)}
         for name, each in figures.items()
         if each
     }
@@ -123,10 +167,10 @@ def _of(reports: list[Report]) -> Report:
     }
     return {
         **found,
-        **{name: _middle([each[name] for each in reports], 3) for name in plain},
+        **{name: middle([each[name] for each in reports], 3) for name in plain},
         "token_ms": token_ms,
         "thrown_batches": sum(each["thrown"] for each in reports),
-        **{name: reports[0][name] for name in ("step_bytes", "cache_bytes")},
+        **{name: reports[0][name] for name in ("bundle", "step_bytes", "cache_bytes")},
     }
 
 
@@ -144,14 +188,14 @@ def _against(
     return own / fastest if own and fastest else None
 
 
-def _fraction(told: Round, form: str) -> float | None:
-    """Return what share of the round's bandwidth a short decode takes."""
+def _read(told: Round, form: str) -> float | None:
+    """Return how many GB/s a short decode reads."""
     each, short = told.get(form, {}), CONTEXTS[0]
     speed = _speed(told, form, f"decode_{short}")
     if not speed or not each["step_bytes"]:
         return None
     read = each["step_bytes"] + each["cache_bytes"] * (short + NEW / 2)
-    return float(read * speed / 1e9 / told[BANDWIDTH]["gb_s"])
+    return float(read * speed / 1e9)
 
 
 def _growth(told: Round, form: str) -> float | None:
@@ -168,20 +212,9 @@ def _shares(told: Round, form: str) -> Iterator[float]:
             yield share
 
 
-def _middle(figures: list[float], digits: int) -> float | None:
-    return round(statistics.median(figures), digits) if figures else None
-
-
-def _ends(figures: list[float], digits: int) -> list[float]:
-    return [round(end(figures), digits) for end in (min, max)] if figures else []
-
-
 def error(folder: Path, form: str) -> float | None:
     """Return the relative L2 distance of the kept logits from transformers' fp32."""
-    if not all((folder / f"{each}.npy").exists() for each in (form, BASE)):
-        return None
-    got, wanted = (np.load(folder / f"{each}.npy") for each in (form, BASE))
-    return round(float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted)), 5)
+    return distance(folder, form, BASE)
 
 
 COLUMNS: tuple[tuple[str, str, Callable[[Report, Report], Any]], ...] = (
@@ -221,11 +254,12 @@ def table(document: Report) -> list[str]:
         lines.append(f"{name:24}{value:6.2f} ({low:.2f}-{high:.2f})")
     for form, found in document["ratios_of_other_forms"].items():
         lines += [f"{form}: {name} {value:.2f}" for name, value in found.items()]
-    if document["error_against_q4_0"]:
-        beside = document["error_against_q4_0"]
-        lines.append(f"the error of {document['ours']['4']} is {beside:.2f} times Q4_0's")
-    gb_s = document["bandwidth_gb_s"]["median"]
-    lines.append(f"memory is read at {gb_s} GB/s")
+    for bits, form in document["ours"].items():
+        for what, word in MORE:
+            found = document[what][bits]
+            told = ", ".join(f"{peer} {value:.2f}" for peer, value in found.items())
+            lines.append(f"{form}: {word}: {told}")
+    lines.append(f"memory is read at {document['bandwidth_gb_s']['greatest']} GB/s")
     if document["disturbed"]:
         lines.append("DISTURBED: other processes had the cores meanwhile; the figures mean nothing")
     return lines

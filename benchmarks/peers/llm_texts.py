@@ -13,8 +13,9 @@ COUNT, WORDS = 64, 200
 FIRST = 100  # seed; the ids that are timed and checked are of another
 
 
-def texts(folder: Path) -> Path:
-    """Write the set unless it is there; return its folder."""
+def texts(inside: Path) -> Path:
+    """Write the set into a folder named after its sizes, unless it is there; return that."""
+    folder = inside / f"texts-{COUNT}x{WORDS}"
     if not folder.exists():
         place = folder / MODALITY
         place.mkdir(parents=True)

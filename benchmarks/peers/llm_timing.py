@@ -31,7 +31,7 @@ from benchmarks.peers.timing import Absent, Guard, measured
 PREFILLS = (16, 128, 512)  # tokens of a prompt
 CONTEXTS = (16, 100, 1024, 1900)  # positions before the first token of a decode
 NEW = 64  # tokens of a decode
-CHECKED = (64, 8)  # tokens of the prompt, and single ones after it, whose logits are kept
+CHECKED = (64, 40)  # tokens of the prompt, and single ones after it, whose logits are kept
 LONG = (16, 2000, 100)  # tokens of the prompt, and single ones; how often memory is read
 CHOICES = 200  # how often a choice is timed
 Logits = NDArray[np.float32]
@@ -41,11 +41,13 @@ class Form:
     """One model in one engine, with the keys and values of what was fed to it.
 
     `step_bytes` are the weights that one token reads, `cache_bytes` the keys and values that it
-    reads per position before it; None where the form cannot tell.
+    reads per position before it; None where the form cannot tell. `bundle` is the SHA-256 of the
+    manifest of what it runs, where it has one.
     """
 
     step_bytes: int | None = None
     cache_bytes: int | None = None
+    bundle: str | None = None
 
     def feed(self, tokens: list[int]) -> Logits:
         """Append ids; return the logits at the last of them, [vocabulary], until the next call."""
@@ -113,6 +115,7 @@ def timed(form: Form, kept: Path, patience: float) -> dict[str, Any]:
         "others": {name: each["others"] for name, each in found.items()},
         "thrown": sum(each["thrown"] for each in found.values()),
         "choice_us": choice(form),
+        "bundle": form.bundle,
         "step_bytes": form.step_bytes,
         "cache_bytes": form.cache_bytes,
         **loaded,

@@ -1,10 +1,12 @@
 """The encoder in OpenVINO: the same fp32 graph, and INT8 as NNCF makes it of the same pictures.
 
-python -m benchmarks.peers.openvino_forms int8 FOLDER DEPTH THREADS    makes the INT8 model
+python -m benchmarks.peers.openvino_forms int8 FOLDER    makes the INT8 model
 """
 
+import json
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -53,5 +55,6 @@ FORMS = {
 if __name__ == "__main__":
     if sys.argv[1] == "int8":
         quantise(Path(sys.argv[2]))
+        print(json.dumps({"nncf": version("nncf")}))
     else:
         work(FORMS, ("openvino", "nncf", "numpy"))

@@ -1,6 +1,6 @@
 """How one form of a network is timed, in a process of its own that does nothing else.
 
-    python -m benchmarks.peers.MODULE FORM FOLDER DEPTH THREADS
+    python -m benchmarks.peers.MODULE FORM FOLDER DEPTH THREADS PATIENCE
 
 Timed: whole calls with one picture, input and output in memory. Not timed: the start, loading,
 compiling, and the first calls. Calls are timed in batches; a batch during which other processes had
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ PATIENCE, PAUSE = 90.0, 0.5  # seconds; at most so long is a quiet moment waited
 USED = (0, 1, 2, 5, 6, 7)  # of /proc/stat: user, nice, system, irq, softirq, stolen
 
 Run = Callable[[], NDArray[np.float32]]
+Made = TypeVar("Made")
 
 
 class Absent(Exception):
@@ -47,7 +48,7 @@ class Job:
 
 def work(forms: Mapping[str, Callable[[Job], Run]], packages: tuple[str, ...]) -> None:
     """Make the form that the command line names, time it, keep what it gives, and print all."""
-    form, folder, depth, threads = sys.argv[1:]
+    form, folder, depth, threads, patience = sys.argv[1:]
     job = Job(
         folder=Path(folder),
         depth=int(depth),
@@ -57,7 +58,7 @@ def work(forms: Mapping[str, Callable[[Job], Run]], packages: tuple[str, ...]) -
     try:
         run = forms[form](job)
         np.save(job.folder / f"{form}.npy", np.asarray(run(), np.float32))
-        told = measured(run)
+        told = measured(run, Guard(patience=float(patience)))
     except Absent as reason:
         told = {"absent": str(reason)}
     print(json.dumps(told | {"versions": {name: version(name) for name in packages}}))
@@ -105,15 +106,26 @@ def measured(run: Callable[[], object], guard: Guard = USUAL) -> dict[str, Any]:
 
 def batch(run: Callable[[], object], guard: Guard) -> tuple[list[float], float]:
     """Time calls one by one, in ms; and tell what share of all cores others had meanwhile."""
-    taken: list[float] = []
+
+    def calls() -> list[float]:
+        taken: list[float] = []
+        start = time.perf_counter()
+        while len(taken) < guard.least or time.perf_counter() - start < SHORTEST:
+            guard.prepare()
+            before = time.perf_counter()
+            run()
+            taken.append((time.perf_counter() - before) * 1e3)
+        return taken
+
+    return watched(calls)
+
+
+def watched(run: Callable[[], Made]) -> tuple[Made, float]:
+    """Run, and tell what share of all cores other processes had meanwhile."""
     used, own, start = _used(), time.process_time(), time.perf_counter()
-    while len(taken) < guard.least or time.perf_counter() - start < SHORTEST:
-        guard.prepare()
-        before = time.perf_counter()
-        run()
-        taken.append((time.perf_counter() - before) * 1e3)
+    made = run()
     others = _used() - used - (time.process_time() - own)
-    return taken, others / (time.perf_counter() - start) / (os.cpu_count() or 1)
+    return made, others / (time.perf_counter() - start) / (os.cpu_count() or 1)
 
 
 def _used() -> float:

@@ -74,7 +74,7 @@ def test_what_has_another_form_is_made_and_found(bundle: Bundle) -> None:
     assert [node.op_type for node in graph.graph.node][-1] == "MatMulIntegerToFloat"
     assert made.before is not None
     assert made.after is not None
-    assert (made.before.form, made.after.form) == ("portable", "cpu-1")
+    assert (made.before.form, made.after.form) == ("portable", "cpu-2")
     assert made.after.error <= made.after.limit
     assert Bundle.open(bundle.root).problems() == []
     others = {name: each.reason for name, each in done.items() if each is not made}
@@ -156,7 +156,7 @@ def test_a_lowering_that_computes_otherwise_is_thrown_away(
     assert failed.folder is None
     assert names(bundle.root / "derived") == [".lock"]
     with pytest.raises(
-        CheckError, match=r"encoder_rgb int8 cpu-1: .* beyond its limit of 1\.0e-01"
+        CheckError, match=r"encoder_rgb int8 cpu-2: .* beyond its limit of 1\.0e-01"
     ):
         check(done)
     assert main(["build", str(bundle.root), "--json"]) == 5
@@ -364,7 +364,7 @@ def test_the_command_shows_what_became_of_each_graph(
     made = json.loads(capsys.readouterr().out)
     by = {(each["name"], each["precision"]): each for each in made["parts"]}
     assert by["encoder_rgb", "int8"]["state"] == "kept"
-    assert by["encoder_rgb", "int8"]["form"] == made["lowering"] == "cpu-1"
+    assert by["encoder_rgb", "int8"]["form"] == made["lowering"] == "cpu-2"
     assert ("encoder_rgb", "fp32") not in by
     assert by["embedder", "fp32"]["form"] == "portable"
     assert by["embedder", "fp32"]["reason"]

@@ -21,12 +21,17 @@ from edgespark.engines.build import Outcome, prune
 from edgespark.engines.cpu_parts import lower_part
 from edgespark.engines.proof import Proof
 from edgespark.engines.shelf import Shelf, open_shelf, own_shelf
-from edgespark.runtime import derived, load
+from edgespark.runtime import derived, in_place, load, verify
+from edgespark.runtime.backends import Program, Session
+from edgespark.runtime.backends import onnxruntime as backend
 from edgespark.runtime.bundle import Bundle, bytes_from_manifest
 from edgespark.runtime.cli import main
 from edgespark.runtime.derived import CACHE, find
+from edgespark.runtime.derived_record import Derived
 from edgespark.runtime.derived_shelf import Entry
 from edgespark.runtime.errors import BundleError, DeviceError, EdgesparkWarning, OutputError
+from edgespark.runtime.in_place import Laid
+from edgespark.runtime.reference import Probe
 from edgespark.runtime.verify import Row
 from tests.engines.derivable import CPU, PATH, built, derivable
 
@@ -129,6 +134,85 @@ def test_a_graph_of_right_hashes_that_does_not_open_is_made_again(
     assert encoder(bundle).state == "kept"
 
 
+def short(monkeypatch: pytest.MonkeyPatch, said: str) -> None:
+    """Let nothing that is derived be opened, as where memory or threads are refused."""
+    honest = backend.open_session
+
+    def refuse(program: Program) -> Session:
+        if program.where.startswith("derived/"):
+            raise DeviceError(f"{program.where}: {said}")
+        return honest(program)
+
+    monkeypatch.setattr(backend, "open_session", refuse)
+
+
+def test_what_cannot_be_opened_for_want_of_memory_is_not_deleted(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = made(bundle)
+    before = (folder / "derived.json").stat().st_ino
+    with monkeypatch.context() as patched:
+        short(patched, "std::bad_alloc")
+        with pytest.raises(DeviceError, match="bad_alloc") as told:
+            encoder(bundle)
+        assert "delete" not in str(told.value)
+        assert main(["build", str(bundle.root)]) == 4
+        assert "bad_alloc" in capsys.readouterr().err
+    assert (folder / "derived.json").stat().st_ino == before
+    assert encoder(bundle).state == "kept"
+
+
+def test_what_does_not_open_is_left_until_another_one_is_made(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(bundle)
+    put(folder, unknown(folder))
+
+    def full(_: Shelf, __: int, what: str) -> None:
+        if what == "encoder_rgb int8":
+            raise OutputError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Shelf, "check_room", full)
+        with (
+            pytest.warns(EdgesparkWarning, match="it is made again"),
+            pytest.raises(OutputError, match="disk is full"),
+        ):
+            encoder(bundle)
+    assert found(bundle) is not None
+
+
+def test_what_does_not_open_goes_where_nothing_takes_its_place(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(bundle)
+    put(folder, unknown(folder))
+    monkeypatch.setattr(lowerings, "lower_part", lambda *_: None)
+    with pytest.warns(EdgesparkWarning, match="it is made again"):
+        assert encoder(bundle).state == "portable"
+    assert found(bundle) is None
+
+
+@pytest.mark.parametrize("where", ["opened", "laid"])
+def test_a_proof_that_memory_does_not_suffice_for_is_no_fault_of_what_was_made(
+    where: str, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if where == "opened":
+        short(monkeypatch, "std::bad_alloc")
+    else:
+
+        def refuse(session: Session, probe: Probe, record: Derived | None) -> Laid:
+            if record is not None:
+                raise DeviceError("its states do not fit the memory")
+            return in_place.laid(session, probe, record)
+
+        monkeypatch.setattr(verify, "laid", refuse)
+    with pytest.raises(DeviceError, match=r"bad_alloc|do not fit the memory") as told:
+        encoder(bundle)
+    assert "thrown away" not in str(told.value)
+    assert [each.name for each in (bundle.root / "derived").iterdir()] == [".lock"]
+
+
 @pytest.mark.parametrize("what", UNOPENED)
 def test_load_says_which_folder_to_delete_where_a_graph_does_not_open(
     what: str, bundle: Bundle
@@ -172,7 +256,7 @@ def test_a_lowering_whose_graph_does_not_run_fails_and_stops_nothing(
     done = built(bundle)
     failed = done["encoder_rgb int8"]
     assert (failed.state, failed.folder) == ("failed", None)
-    assert failed.reason.startswith("encoder_rgb int8 cpu-1: what was made does not run: ")
+    assert failed.reason.startswith("encoder_rgb int8 cpu-2: what was made does not run: ")
     assert "delete" not in failed.reason
     assert [each.state for each in done.values()].count("failed") == 1
     assert [each.name for each in (bundle.root / "derived").iterdir()] == [".lock"]
@@ -229,8 +313,8 @@ def measured(error: float, form: str) -> Row:
     ("before", "after", "apart", "said"),
     [
         (0.01, 0.01, 0.001, ""),
-        (0.01, 0.5, 0.5, "a int8 cpu-1: 5.0e-01 standard deviations from PyTorch"),
-        (0.01, 0.05, 0.04, "a int8 cpu-1: 4.0e-02 standard deviations from the portable"),
+        (0.01, 0.5, 0.5, "a int8 cpu-2: 5.0e-01 standard deviations from PyTorch"),
+        (0.01, 0.05, 0.04, "a int8 cpu-2: 4.0e-02 standard deviations from the portable"),
         (0.5, 0.5, 0.001, "a int8: the portable graph itself"),
         (0.5, 0.01, 0.5, "a int8: the portable graph itself"),  # of codes that saturate
         (float("inf"), float("inf"), float("inf"), "a int8: the portable graph itself"),
@@ -241,7 +325,7 @@ def test_a_fault_is_told_of_the_graph_that_has_it(
 ) -> None:
     proof = Proof(
         before=measured(before, "portable"),
-        after=measured(after, "cpu-1"),
+        after=measured(after, "cpu-2"),
         apart=apart,
         margin=0.01,
         timed=False,

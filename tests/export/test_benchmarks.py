@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from benchmarks import (
+    children,
     document,
     encoder,
     first_token,
+    greedy_answers,
     llm,
     llm_formats,
     older_cpu,
@@ -24,11 +26,13 @@ from benchmarks import (
     rtx_builds,
     terramesh_ranges,
 )
+from benchmarks.peers import encoder_summary
 from edgespark.runtime.errors import CheckError
 
 WRITERS = (
     encoder,
     first_token,
+    greedy_answers,
     llm,
     llm_formats,
     older_cpu,
@@ -56,11 +60,15 @@ def test_a_document_that_cannot_be_written_is_refused_before_anything_is_measure
     assert "argument --json: " in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("script", [first_token, greedy_answers])
 def test_a_bundle_that_is_none_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    script: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["it", str(tmp_path)])
-    assert first_token.main() == 3
+    assert script.main() == 3
     assert capsys.readouterr().err.startswith("error: ")
 
 
@@ -132,6 +140,7 @@ def _llm_round(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
         "figures": {"decode_16": 50.0, "prefill_16": 20.0},
         "others": {"decode_16": 0.0, "prefill_16": 0.0},
         "thrown": 0,
+        "bundle": None,
         "versions": {"numpy": "2"},
     }
     plain = ("load_s", "choice_us", "loaded_mb", "loaded_anonymous_mb", "peak_mb", "anonymous_mb")
@@ -145,15 +154,19 @@ def _encoder_round(given: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 Case = tuple[ModuleType, Callable[[argparse.Namespace], dict[str, dict[str, Any]]], list[str]]
 LLM: Case = (llm, _llm_round, ["--forms", "edgespark-int4", "--no-proofs"])
-ENCODER: Case = (encoder, _encoder_round, ["--forms", encoder.BASE, encoder.LOWERED])
-LOST = subprocess.CalledProcessError(1, ["form"])
+ENCODER: Case = (
+    encoder,
+    _encoder_round,
+    ["--forms", encoder_summary.BASE, encoder_summary.LOWERED],
+)
+LOST = children.ChildError("form failed")
 
 
 @pytest.mark.parametrize(
     ("case", "end"),
     [
         (LLM, (KeyboardInterrupt(), 130)),
-        (LLM, (SystemExit("form failed"), "form failed")),
+        (LLM, (LOST, 1)),
         (LLM, (None, 0)),
         (ENCODER, (KeyboardInterrupt(), 130)),
         (ENCODER, (LOST, 1)),
@@ -181,7 +194,6 @@ def test_a_run_that_stops_has_written_and_prints_every_round_before(
     monkeypatch.setattr(script, "prepare", lambda _: None)
     monkeypatch.setattr(script, "one_round", one_round)
     monkeypatch.setattr(llm, "prove", lambda _: {})
-    monkeypatch.setattr(encoder, "_error", lambda *_: 0.01)
     try:
         ended = script.main()
     except SystemExit as error:

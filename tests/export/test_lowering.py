@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.cli import export_engines, main
+from edgespark.runtime.integers import Integers
 
 TABLE = ["allspark-tiny", "--parts", "table"]
 
@@ -86,9 +87,16 @@ def test_without_data_a_rule_chooses_and_the_bundle_says_so(tmp_path: Path) -> N
     assert choice.why.startswith("int8, by rule: without a calibration set")
     sizes = {g.precision: g.file.bytes for g in manifest.part("decoder").graphs}
     assert 1_500_000 < sizes["int4"] < 1_550_000 < sizes["int8"]
+    made = {g.precision: g.weights for g in manifest.part("decoder").graphs}
+    assert made == {
+        "int8": Integers(block=0, signed=False, rounding="nearest", last=8),
+        "int4": Integers(block=32, signed=False, rounding="nearest", last=8),
+    }
 
 
-def test_scales_of_either_sign_are_made_when_asked_for(tmp_path: Path) -> None:
+def test_scales_of_either_sign_are_made_when_asked_for_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = ["--precision", "int4", "--signed-scales", "--out", str(tmp_path / "b")]
     assert export_engines([*TABLE, *given]) == 0
     bundle = Bundle.open(tmp_path / "b")
@@ -103,6 +111,14 @@ def test_scales_of_either_sign_are_made_when_asked_for(tmp_path: Path) -> None:
     ]
     assert blocks
     assert all((each < 0).any() and (each > 0).any() for each in blocks)
+    assert graph.weights == Integers(block=128, signed=True, rounding="nearest", last=8)
+    capsys.readouterr()
+    assert main(["inspect", str(bundle.root)]) == 0
+    told = "blocks of 128, scales of either sign, nearest"
+    assert f"  weights of the int4 graph: {told}\n" in capsys.readouterr().out
+    assert main(["build", str(bundle.root), "--target", "tensorrt-10.9"]) == 4
+    wanted = "it reads positive scales alone, and blocks of at most 128"
+    assert f"all but int4 of {told}: {wanted}" in capsys.readouterr().err
 
 
 def test_every_graph_passes_its_check(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from tests.runtime.on_disk import npz, write
 from tests.runtime.stand_in import CONTEXT, WIDTH, Array, Arrays, StandIn, decode
 
 GRAPH = b"a lowered decoder\n"
-LOWERING = "cpu-1"
+LOWERING = "cpu-2"
 ONE = Axis(name="batch", low=1, high=1)
 STEP = 0.125
 

@@ -13,9 +13,8 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
-from edgespark.runtime import device
+from edgespark.runtime import device, processor
 from edgespark.runtime.backends import BACKENDS, Program, Session, backend
-from edgespark.runtime.backends import onnxruntime as onnx_backend
 from edgespark.runtime.backends.onnxruntime import _options
 from edgespark.runtime.device import DEVICES, check_packages, device_named
 from edgespark.runtime.errors import BundleError, DeviceError, InputError, UsageError
@@ -325,10 +324,10 @@ def test_products_of_int8_are_exact_where_the_cpu_would_saturate(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     key, content = "session.x64quantprecision", b"QuantizeLinear MatMul"
-    monkeypatch.setattr(onnx_backend, "lacks_dot_products", lambda: True)
+    monkeypatch.setattr(processor, "lacks_dot_products", lambda: True)
     assert entry(content, key) == "1"
     assert entry(b"MatMul", key) is None
-    monkeypatch.setattr(onnx_backend, "lacks_dot_products", lambda: False)
+    monkeypatch.setattr(processor, "lacks_dot_products", lambda: False)
     assert entry(content, key) is None
 
 

@@ -121,10 +121,10 @@ def test_every_output_is_bound_so_that_a_step_allocates_none() -> None:
     assert outputs[0]["logits"].shape == (1, 1, VOCABULARY)
 
 
-def test_a_restart_forgets_the_sequence() -> None:
+def test_to_keep_nothing_forgets_the_sequence() -> None:
     memory = Memory(FakeSession(decode))
     first = memory.feed(embed([7, 8]))["logits"].copy()
-    memory.decoder.restart()
+    memory.decoder.keep(0)
     assert (memory.feed(embed([7, 8]))["logits"] == first).all()
 
 
@@ -146,15 +146,15 @@ def test_a_bound_step_gives_what_feeding_gives_and_only_values_change() -> None:
     decoder, plain = in_place(), Memory(FakeSession(decode))
     step = decoder.bound(rows, session.bind)
     for count in range(3):
-        decoder.restart()
+        decoder.keep(0)
         decoder.feed(embed([7] * (count + 1)), session.run)
-        plain.decoder.restart()
+        plain.decoder.keep(0)
         plain.step([7] * (count + 1))
         for token in (3, 1, 4):
             rows[:] = embed([token])
             assert np.allclose(step(), plain.step([token]), rtol=1e-5)
             assert decoder.length == plain.decoder.length
-    decoder.restart()
+    decoder.keep(0)
     decoder.feed(embed([1] * CONTEXT), session.run)
     with pytest.raises(UsageError, match=f"{CONTEXT + 1} positions do not fit"):
         step()
@@ -267,7 +267,7 @@ def test_the_real_decoder_gives_with_its_states_what_it_gives_without(tiny: Path
         for begin, end in ((0, 5), (5, 6), (6, 10), (10, 12))
     ]
     for end, found in zip((5, 6, 10, 12), stepwise, strict=True):
-        decoder.restart()
+        decoder.keep(0)
         whole = decoder.feed(rows[:, :end], session.run)["logits"]
         assert np.abs(found - whole).max() < 1e-4 * whole.std()
 

@@ -86,7 +86,7 @@ def test_nothing_else_has_the_fingerprint_of_a_graph(bundle: Bundle, tmp_path: P
     shorter = Bundle(tmp_path, replace(bundle.manifest, language=language))
     made = {
         fingerprint(bundle, one, graph, LOWERING),
-        fingerprint(bundle, one, graph, "cpu-2"),
+        fingerprint(bundle, one, graph, "cpu-0"),
         fingerprint(bundle, other, graph, LOWERING),  # the same bytes may serve two parts
         fingerprint(bundle, one, replace(graph, precision="int8"), LOWERING),
         fingerprint(bundle, one, replace(graph, data=(graph.file,)), LOWERING),
@@ -219,7 +219,7 @@ def test_an_engine_that_is_too_old_is_told(
     made = replace(found(bundle).record, onnxruntime=needed)
     engine: Any = type("Engine", (), {"version": staticmethod(lambda: installed)})
     monkeypatch.setattr(derived, "backend", lambda _: engine)
-    assert usable(made) == (f"cpu-1 of decoder fp32 needs onnxruntime {told}" if told else "")
+    assert usable(made) == (f"cpu-2 of decoder fp32 needs onnxruntime {told}" if told else "")
 
 
 def test_what_lies_there_is_listed_and_what_is_stale_or_broken_is_told(
@@ -251,11 +251,11 @@ def test_inspect_lists_what_was_derived(bundle: Bundle, capsys: pytest.CaptureFi
     stale.mkdir()
     assert main(["inspect", str(bundle.root), "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)["derived"]
-    assert (first["part"], first["precision"], first["form"]) == ("decoder", "fp32", "cpu-1")
+    assert (first["part"], first["precision"], first["form"]) == ("decoder", "fp32", "cpu-2")
     assert (first["bytes"] > len(GRAPH), first["stale"], second["stale"]) == (True, False, True)
     assert main(["inspect", str(bundle.root), "--hash"]) == 0
     out = capsys.readouterr().out
-    assert "derived, cpu-1: decoder fp32 (" in out
+    assert "derived, cpu-2: decoder fp32 (" in out
     assert "derived, stale: 1 folders, 0 B; see `edgespark build --prune`" in out
     graph.write_bytes(b"changed")
     assert main(["inspect", str(bundle.root)]) == 0

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from edgespark.runtime import BundleError, DeviceError, load
 from edgespark.runtime.backends import Program, Session, backend, onnxruntime
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.cli import main
 from edgespark.runtime.derived import advised, check_files, find, program
+from edgespark.runtime.errors import GraphRefused
 from edgespark.runtime.lowered import Source, source
 from edgespark.runtime.manifest import Precision
 from tests.runtime.lowered_decoder import GRAPH, LOWERING, derive, either
@@ -22,8 +24,9 @@ ADVICE = "delete this folder: the portable graph runs then, `edgespark build` ma
 RGB = np.random.default_rng(1).normal(size=(3, 4, 4)).astype(np.float32)
 FAILURES: tuple[Exception, ...] = (
     BundleError("derived/x/decoder.fp32.onnx", ["no ONNX graph: cut", "has other ports"]),
-    DeviceError("derived/x/decoder.fp32.onnx: onnxruntime cannot run it"),
+    GraphRefused("derived/x/decoder.fp32.onnx: onnxruntime cannot run it"),
 )
+SHORT = DeviceError("derived/x/decoder.fp32.onnx: onnxruntime cannot run it: std::bad_alloc")
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +64,48 @@ def test_a_derived_graph_that_does_not_open_says_which_folder_to_delete(
     assert str(told.value).endswith(ADVICE)
     assert load(folder, portable=True).generate("hi", max_tokens=2)
     assert main(["run", str(folder), "--prompt", "hi"]) in {3, 4}
+
+
+def test_a_machine_that_is_short_of_memory_is_no_reason_to_delete_anything(
+    folder: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowered(folder)
+    engine: Any = backend("onnxruntime")
+    monkeypatch.setattr(engine, "open_session", opening(stand_in, SHORT, "derived/"))
+    with pytest.raises(DeviceError, match=r"bad_alloc; --portable") as told:
+        load(folder).generate("hi", max_tokens=2)
+    assert not isinstance(told.value, GraphRefused)
+    assert "delete" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("error", "own"),
+    [
+        (MemoryError("std::bad_alloc"), False),
+        (MemoryError(), False),
+        (RuntimeError("pthread_create failed, error code: 11"), False),
+        (native.Fail("1 : FAIL : Exception during loading: std::bad_alloc"), False),
+        (native.Fail("Failed to allocate memory for requested buffer"), False),
+        (native.RuntimeException("Exception during initialization"), False),
+        (native.Fail("com.nowhere:X is not a registered function/op"), True),
+        (native.NotImplemented("no kernel"), True),
+    ],
+    ids=lambda each: str(each)[:30],
+)
+def test_only_what_is_the_graphs_own_fault_is_told_as_that(
+    error: Exception,
+    own: bool,  # noqa: FBT001 a case
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:  # noqa: ANN401 as a session is made
+        raise error
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", refuse)
+    monkeypatch.setattr(onnxruntime, "_check_files", lambda _: None)
+    program = Program(where="x.onnx", graph=b"", inputs=(), outputs=())
+    with pytest.raises(DeviceError, match=r"x\.onnx: onnxruntime .* cannot run it: .") as told:
+        onnxruntime.open_session(program)
+    assert isinstance(told.value, GraphRefused) is own
 
 
 @pytest.mark.parametrize("error", FAILURES, ids=lambda each: type(each).__name__)
@@ -159,7 +204,7 @@ def test_logits_of_a_lowered_graph_that_are_no_numbers_lead_to_the_portable_one(
 
     stand_in.functions["decoder"] = later
     lowered(folder)
-    with pytest.raises(DeviceError, match=r"cpu-1 lowered it wrongly.*--portable.*verify") as told:
+    with pytest.raises(DeviceError, match=r"cpu-2 lowered it wrongly.*--portable.*verify") as told:
         load(folder).generate("hi", max_tokens=steps)
     assert "wider" not in str(told.value)
     stand_in.functions["decoder"] = either

@@ -110,12 +110,12 @@ def test_verify_has_a_row_for_each_form(bundle: Bundle, capsys: pytest.CaptureFi
     made = json.loads(capsys.readouterr().out)["parts"]
     assert len(made) == len(bundle.manifest.parts) + 2
     both = {each["form"]: each for each in made if each["name"] == "decoder"}
-    assert list(both) == ["portable", "cpu-1"]
-    assert both["cpu-1"]["error"] < 1e-5
-    assert both["cpu-1"]["bytes"] < both["portable"]["bytes"] + 100
+    assert list(both) == ["portable", "cpu-2"]
+    assert both["cpu-2"]["error"] < 1e-5
+    assert both["cpu-2"]["bytes"] < both["portable"]["bytes"] + 100
     assert main(["verify", str(bundle.root)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert ["decoder", "fp32", "cpu-1"] in [line[:3] for line in lines]
+    assert ["decoder", "fp32", "cpu-2"] in [line[:3] for line in lines]
 
 
 def test_a_lowered_decoder_that_differs_in_anything_it_gives_falls_short(
@@ -132,8 +132,8 @@ def test_a_lowered_decoder_that_differs_in_anything_it_gives_falls_short(
     stand_in.functions["decoder"] = off_by_one_row
     assert main(["verify", str(bundle.root), "--json"]) == 5
     out, err = capsys.readouterr()
-    assert [p["form"] for p in json.loads(out)["parts"] if not p["ok"]] == ["cpu-1"]
-    assert "decoder fp32 cpu-1: " in err
+    assert [p["form"] for p in json.loads(out)["parts"] if not p["ok"]] == ["cpu-2"]
+    assert "decoder fp32 cpu-2: " in err
 
 
 def test_changed_derived_bytes_are_a_broken_bundle_before_anything_runs(
@@ -154,7 +154,7 @@ def test_what_the_engine_is_too_old_for_is_not_measured_and_told(
     assert main(["verify", str(bundle.root), "--json"]) == 0
     out, err = capsys.readouterr()
     assert {each["form"] for each in json.loads(out)["parts"]} == {"portable"}
-    assert "warning: not measured: cpu-1 of decoder fp32 needs onnxruntime 1.31" in err
+    assert "warning: not measured: cpu-2 of decoder fp32 needs onnxruntime 1.31" in err
 
 
 def test_the_shortest_probe_is_a_step(bundle: Bundle, stand_in: StandIn) -> None:
@@ -166,7 +166,7 @@ def test_the_shortest_probe_is_a_step(bundle: Bundle, stand_in: StandIn) -> None
     timed = [given["inputs_embeds"].shape[1] for given, _ in stand_in.sessions["decoder"].calls]
     assert timed == [5, 5, 7, *[1] * 6]
     portable = Form(part=form.part, graph=form.graph)
-    assert (portable.name, form.name) == ("portable", "cpu-1")
+    assert (portable.name, form.name) == ("portable", "cpu-2")
 
 
 def test_every_form_of_the_decoder_is_measured_with_the_threads_that_it_runs_with(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgespark.runtime import processor
+from edgespark.runtime import load, processor
 from edgespark.runtime.processor import instructions, lacks_dot_products
 
 X86 = (
@@ -51,3 +51,17 @@ def test_instructions_are_those_that_the_first_core_has(  # noqa: PLR0913 a case
     monkeypatch.setattr(platform, "machine", lambda: machine)
     assert instructions() == has
     assert lacks_dot_products() is lacks
+
+
+@pytest.mark.parametrize("lacks", [True, False])
+def test_stats_name_the_parts_whose_products_cannot_saturate(
+    lacks: bool,  # noqa: FBT001 a case
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(processor, "lacks_dot_products", lambda: lacks)
+    monkeypatch.setattr("edgespark.runtime.processor.QUANTISED", b"graph of decoder")
+    spark = load(folder)
+    assert spark.stats.unsaturated == ()
+    spark.generate("hi", max_tokens=1)
+    assert spark.stats.unsaturated == (("decoder",) if lacks else ())

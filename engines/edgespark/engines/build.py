@@ -27,6 +27,7 @@ from edgespark.runtime.errors import (
     CheckError,
     DeviceError,
     EdgesparkWarning,
+    GraphRefused,
     UsageError,
 )
 from edgespark.runtime.manifest import File
@@ -121,13 +122,20 @@ def _one(job: Job, target: Target, shelf: Shelf, threads: int | None) -> Outcome
     found = _whole(job, target, shelf, threads)
     if found is not None:
         return Outcome(job=job, state="kept", folder=found.files.root, bytes=found.bytes)
-    return _lowered(job, target, lower, shelf, threads)
+    made = _lowered(job, target, lower, shelf, threads)
+    if made.state != "made":
+        shelf.remove(_name(job, target))
+    return made
+
+
+def _name(job: Job, target: Target) -> str:
+    return derived.fingerprint(job.bundle, job.part, job.graph, target.lowering)
 
 
 def _lowered(job: Job, target: Target, lower: Lower, shelf: Shelf, threads: int | None) -> Outcome:
     for file in (job.graph.file, *job.graph.data):
         job.bundle.verified(file)
-    name = derived.fingerprint(job.bundle, job.part, job.graph, target.lowering)
+    name = _name(job, target)
     context = job.bundle.manifest.language.context
     shelf.check_room(job.bytes, job.title)
     with shelf.draft(name) as draft:
@@ -149,20 +157,20 @@ def _lowered(job: Job, target: Target, lower: Lower, shelf: Shelf, threads: int 
 
 
 def _whole(job: Job, target: Target, shelf: Shelf, threads: int | None) -> Found | None:
-    """Return what was derived of the graph before, if it is whole; else remove it, with a warning.
+    """Return what was derived of the graph before, if it is whole; None, with a warning, if not.
 
-    BundleError or DeviceError where what is broken lies in another folder than that which is
-    written to: `load` would go on looking into that one.
+    It is left where it is until another one is made. BundleError or GraphRefused where what is
+    broken lies in another folder than that which is written to: `load` would go on looking into
+    that one. Other DeviceErrors are this machine's: what is there may be whole.
     """
-    name = derived.fingerprint(job.bundle, job.part, job.graph, target.lowering)
+    name = _name(job, target)
     try:
         found = derived.find(job.bundle, job.part, job.graph, target.lowering)
         if found is not None:
             _check(found, target, threads)
-    except (BundleError, DeviceError) as error:
+    except (BundleError, GraphRefused) as error:
         if derived.place(job.bundle, name) != shelf.folder / name:
             raise
-        shelf.remove(name)
         told = error.problems[0] if isinstance(error, BundleError) else str(error.__cause__)
         text = f"{shelf.folder / name}: {told}; it is made again"
         warnings.warn(text, EdgesparkWarning, stacklevel=4)

@@ -31,9 +31,9 @@ def main(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
     if given.threads is not None:
         check_count("--threads", given.threads, MOST_THREADS)
-    target = target_named(given.target)
     check_packages()
     bundle = Bundle.open(given.bundle)
+    target = target_named(given.target, bundle)
     precisions = () if given.precision is None else tuple(given.precision.split(","))
     done = derive(bundle, target, precisions, threads=given.threads, asked=given.progress)
     pruned = prune(bundle) if given.prune else []

@@ -29,8 +29,8 @@ BITS: dict[int, int] = {  # by ONNX dtype
     TensorProto.INT8: 8,
     TensorProto.INT4: 4,
 }
-BLOCKS = (128, 64, 32, 16)  # ONNX Runtime's kernels know no smaller one; larger ones are faster
-LARGEST_BLOCK = BLOCKS[0]
+BLOCKS = (256, 128, 64, 32, 16)  # that ONNX Runtime's kernels know: larger ones are faster
+USUAL_BLOCK = 128  # the largest that TensorRT reads
 BYTE = 8
 
 
@@ -67,7 +67,7 @@ class Form:
     grid: Callable[[Dims], Grid] | None = None
 
 
-def block_of(dims: Dims, largest: int = LARGEST_BLOCK) -> int:
+def block_of(dims: Dims, largest: int = USUAL_BLOCK) -> int:
     """Choose the largest block, up to `largest`, that divides the rows of [in, out]; 0: none."""
     return next((each for each in BLOCKS if each <= largest and dims[0] % each == 0), 0)
 

@@ -10,7 +10,7 @@ from edgespark.runtime import derived
 from edgespark.runtime.backends import Program
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.device import Device
-from edgespark.runtime.errors import BundleError, CheckError, DeviceError
+from edgespark.runtime.errors import BundleError, CheckError, GraphRefused
 from edgespark.runtime.in_place import Laid, laid
 from edgespark.runtime.manifest import Role
 from edgespark.runtime.parts import program
@@ -85,13 +85,14 @@ class Proof:
 def prove(bundle: Bundle, device: Device, found: Form, threads: int | None) -> Proof:
     """Run a lowered graph and the portable one on the part's reference probes.
 
-    Raises as `verify.row`; CheckError where it is the lowered graph that does not run.
+    Raises as `verify.row`; CheckError where it is the lowered graph's own fault that it does not
+    run, DeviceError where this machine is short of something.
     """
     given = replace(found, found=None)
     before = row(bundle, device, given, threads, shortest)
     try:
         after = row(bundle, device, found, threads, shortest)
-    except (BundleError, DeviceError) as error:
+    except (BundleError, GraphRefused) as error:
         raise CheckError(
             f"{before.title} {found.name}: what was made does not run: {error}; it was thrown "
             "away, and the portable graph stays"

@@ -56,7 +56,10 @@ class Shelf:
             shutil.rmtree(draft, ignore_errors=True)  # what stays is swept by the next build
 
     def place(self, draft: Path, name: str, record: Derived) -> Path:
-        """Bring a draft to the disk, its record last, and move it to its name; return the place."""
+        """Bring a draft to the disk, its record last, and move it to its name; return the place.
+
+        What was there before goes when all of the draft is on the disk.
+        """
         with told(self.folder):
             for each in sorted(draft.iterdir()):
                 _sync(each)
@@ -64,6 +67,7 @@ class Shelf:
             (draft / FILE).write_text(f"{text}\n", encoding="utf-8")
             _sync(draft / FILE)
             _sync(draft)
+            self._clear(name)  # only now: until here what is there stays
             place = self.folder / name
             draft.rename(place)
             _sync(self.folder)
@@ -74,14 +78,17 @@ class Shelf:
 
         Tells whether it was there.
         """
-        draft = self.folder / f".{name}{DRAFT}"
         with told(self.folder):
-            _remove(draft)
-            try:
-                (self.folder / name).rename(draft)
-            except FileNotFoundError:
-                return False
-            _remove(draft)
+            return self._clear(name)
+
+    def _clear(self, name: str) -> bool:
+        aside = self.folder / f".{name}.old{DRAFT}"
+        _remove(aside)
+        try:
+            (self.folder / name).rename(aside)
+        except FileNotFoundError:
+            return False
+        _remove(aside)
         return True
 
 

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.device import DEVICES
 from edgespark.runtime.errors import DeviceError, UsageError
+from edgespark.runtime.integers import Integers
 from edgespark.runtime.manifest import Precision
 from edgespark.runtime.wording import near
 
@@ -12,6 +14,7 @@ __all__ = ["TARGETS", "Attention", "Operators", "Target", "readable", "target_na
 
 Attention: TypeAlias = Literal["appended", "in place"]
 Operators: TypeAlias = Literal["onnx", "contributed"]
+ALL = "all precisions"
 BLOCKS = 21  # the opset that int4 in blocks came with
 
 
@@ -24,7 +27,8 @@ class Target:
     decoder's states are kept: rows that the graph gives and the runtime appends, or one memory in
     which the graph writes them itself, its weights then in blocks and its norms fused. `operators`
     are plain ONNX's, or also those that ONNX Runtime adds: products of unsigned codes, attention in
-    one node.
+    one node. `block` and `signed` are what int4 may be: at most so many rows share a scale, which
+    is of either sign or positive.
     """
 
     name: str
@@ -32,6 +36,8 @@ class Target:
     device: str = ""
     attention: Attention = "appended"
     operators: Operators = "onnx"
+    block: int = 128
+    signed: bool = False
 
     @property
     def lowering(self) -> str:
@@ -56,6 +62,8 @@ TARGETS = {
             device="cpu",
             attention="in place",
             operators="contributed",
+            block=256,
+            signed=True,
         ),
         Target(name="tensorrt-10.3", opset=20),  # JetPack 6.2
         Target(name="tensorrt-10.9", opset=22),
@@ -66,8 +74,8 @@ TARGETS = {
 """Opsets of TensorRT: its support matrix of ONNX operators, by version."""
 
 
-def target_named(name: str) -> Target:
-    """Return the target that graphs can be lowered for by this version.
+def target_named(name: str, bundle: Bundle | None = None) -> Target:
+    """Return the target that graphs can be lowered for by this version; for a bundle, or any.
 
     UsageError for an unknown name; DeviceError for one that nothing is made for yet.
     """
@@ -79,13 +87,24 @@ def target_named(name: str) -> Target:
         made = ", ".join(each.name for each in TARGETS.values() if each.lowering)
         raise DeviceError(
             f"target {name!r}: this version builds nothing for it yet, only for {made}. It takes a "
-            f"bundle's portable graphs up to opset {target.opset}: {readable(target)}"
+            f"bundle's portable graphs up to opset {target.opset}: {readable(target, bundle)}"
         )
     return target
 
 
-def readable(target: Target) -> str:
-    """Say which precisions of portable graphs the target reads."""
+def readable(target: Target, bundle: Bundle | None = None) -> str:
+    """Say which precisions of portable graphs the target reads, as far as known: the bundle's."""
     if target.opset >= BLOCKS:
-        return "all precisions"
+        parts = () if bundle is None else bundle.manifest.parts
+        weights = {graph.weights for part in parts for graph in part.graphs} - {None}
+        unread = sorted(each.told for each in weights if each and not _reads(target, each))
+        return f"all but int4 of {'; '.join(unread)}: {_limits(target)}" if unread else ALL
     return f"all but int4, whose blocks need opset {BLOCKS}; int8 has a scale a channel instead"
+
+
+def _reads(target: Target, weights: Integers) -> bool:
+    return weights.block <= target.block and (target.signed or not weights.signed)
+
+
+def _limits(target: Target) -> str:
+    return f"it reads positive scales alone, and blocks of at most {target.block}"

@@ -19,7 +19,7 @@ from edgespark.engines.forms import (
     HALF,
     INT8,
     INT8_TABLE,
-    LARGEST_BLOCK,
+    USUAL_BLOCK,
     WIDE,
     Dims,
     Form,
@@ -45,11 +45,12 @@ class Weights:
     """How integer weights are made: int4 in blocks of at most `block` rows, logits by `last` bits.
 
     Scales of either sign (`signed`) make smaller errors of int4; TensorRT reads positive ones
-    alone. `rounding` is plain; or after a scaling of channels (`edgespark.engines.awq`), or so that
-    errors make up for each other (`edgespark.engines.gptq`), both by what was gathered on data.
+    alone, and no larger blocks than 128. `rounding` is plain; or after a scaling of channels
+    (`edgespark.engines.awq`), or so that errors make up for each other (`edgespark.engines.gptq`),
+    both by what was gathered on data.
     """
 
-    block: int = LARGEST_BLOCK
+    block: int = USUAL_BLOCK
     signed: bool = False
     rounding: Rounder = "nearest"
     last: Literal[4, 8] = 8

@@ -171,6 +171,7 @@ def _graph(placed: Placed) -> Graph:
         data=placed.data,
         states=placed.states,
         limit=LIMITS[placed.precision],
+        weights=placed.weights,
     )
 
 

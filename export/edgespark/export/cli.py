@@ -41,6 +41,12 @@ LOWERED = "cpu"
 def parser() -> Parser:
     """Describe the command's arguments."""
     made = Parser(prog="export-engines", description=__doc__)
+    for add in (_add_model, _add_data, _add_weights, _add_output):
+        add(made)
+    return made
+
+
+def _add_model(made: Parser) -> None:
     made.add_argument(
         "recipe",
         metavar="RECIPE",
@@ -53,6 +59,9 @@ def parser() -> Parser:
         "--precision",
         help=f"as in fp32,int4, of: {', '.join(PRECISIONS)} (default: the recipe's own)",
     )
+
+
+def _add_data(made: Parser) -> None:
     made.add_argument(
         "--calibration",
         type=_path,
@@ -85,6 +94,9 @@ def parser() -> Parser:
     made.add_argument(
         "--int8-cache", action="store_true", help="keep keys and values as int8 in int8 and int4"
     )
+
+
+def _add_weights(made: Parser) -> None:
     made.add_argument(
         "--block",
         type=int,
@@ -107,6 +119,9 @@ def parser() -> Parser:
         action="store_true",
         help="int8 of the LLM's weights alone, which needs no calibration set",
     )
+
+
+def _add_output(made: Parser) -> None:
     made.add_argument(
         *("--target",),
         metavar="NAME",
@@ -114,7 +129,6 @@ def parser() -> Parser:
     )
     made.add_argument("--replace", action="store_true", help="replace the bundle that is there")
     made.add_argument("--json", action="store_true", help="print one JSON document on stdout")
-    return made
 
 
 def _path(text: str) -> Path:

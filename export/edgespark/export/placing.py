@@ -33,17 +33,16 @@ from edgespark.export.made_of import made_of
 from edgespark.export.models.llama import LlamaDecoder
 from edgespark.export.outline import outline
 from edgespark.export.pack import Draft
-from edgespark.export.precisions import BY_WEIGHT
+from edgespark.export.precisions import BY_WEIGHT, INTEGERS, integers
 from edgespark.export.stage import Stage
 from edgespark.export.trace import OPSET, graph_of
+from edgespark.runtime.integers import Integers
 from edgespark.runtime.manifest import File, Measurement, Precision, State
 
 Array = NDArray[np.generic]
 DECIDING = ("decoder", "head")
 """Roles whose outputs are compared with each other: logits, and scores."""
 INLINE = 1 << 30  # bytes: protobuf holds no more than twice as many
-INTEGERS: tuple[Precision, ...] = ("int8", "int4")
-"""Precisions in which a decoder's weights are integers, and its states may be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +81,7 @@ class Lowered:
 class Placed:
     """A graph in the draft, with the files of its weights, and what was done to its layers.
 
-    `states` are those that this graph has.
+    `states` are those that this graph has; `weights` is as in the manifest.
     """
 
     precision: Precision
@@ -91,6 +90,7 @@ class Placed:
     data: tuple[File, ...] = ()
     states: tuple[State, ...]
     report: Report | None = None
+    weights: Integers | None = None
 
 
 class Traced:
@@ -193,6 +193,7 @@ def _written(
         file=draft.record(f"graphs/{name}"),
         data=(draft.record(f"graphs/{data_of(name)}"),) if data else (),
         states=_states(stage, precision, lowering),
+        weights=integers(stage.role, precision, lowering.weights),
         report=_halved(traced, traced.outline, lowering.calibration)[1] if told else None,
     )
 
@@ -256,8 +257,8 @@ def _how(traced: Traced, precision: Precision, lowering: Lowering) -> How:
 
 
 def _rounds(traced: Traced, precision: Precision, lowering: Lowering, by: Rounder) -> bool:
-    integers = traced.stage.role == "decoder" and precision in INTEGERS
-    return integers and lowering.weights.rounding == by
+    whole = traced.stage.role == "decoder" and precision in INTEGERS
+    return whole and lowering.weights.rounding == by
 
 
 def _halved(

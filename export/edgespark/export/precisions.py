@@ -5,12 +5,16 @@ from math import prod
 
 from torch import Tensor
 
+from edgespark.engines.weight_only import Weights
 from edgespark.export.stage import Stage
 from edgespark.runtime.errors import UsageError
-from edgespark.runtime.manifest import Precision, Variant
+from edgespark.runtime.integers import Integers
+from edgespark.runtime.manifest import Precision, Role, Variant
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8", "int4")
 FLOATS: tuple[Precision, ...] = ("fp32", "fp16")
+INTEGERS: tuple[Precision, ...] = ("int8", "int4")
+"""Precisions in which a decoder's weights are integers, and its states may be."""
 BY_WEIGHT = ("decoder", "embedder")
 """Roles whose weights are changed one by one, whatever they are read from."""
 LIMITS: dict[Precision, float] = {"fp32": 1e-4, "fp16": 2e-2, "int8": 1.0, "int4": 1.5}
@@ -38,6 +42,15 @@ def asked(names: Sequence[str]) -> tuple[Precision, ...]:
     if len(set(names)) < len(names):
         raise UsageError(f"a precision stands twice in {','.join(names)}")
     return tuple(known[name] for name in names)
+
+
+def integers(role: Role, precision: Precision, made: Weights) -> Integers | None:
+    """Return how a decoder's weights are integers, for the manifest; None where none are."""
+    if role != "decoder" or precision not in INTEGERS:
+        return None
+    if precision == "int8":
+        return Integers(block=0, signed=False, rounding=made.rounding, last=8)
+    return Integers(block=made.block, signed=made.signed, rounding=made.rounding, last=made.last)
 
 
 def form(

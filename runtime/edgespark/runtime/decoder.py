@@ -69,10 +69,6 @@ class Decoder:
         """Whether a later run reads the rows of a run otherwise than that did: see `States`."""
         return self._states.recodes
 
-    def restart(self) -> None:
-        """Forget the sequence; the memory is kept."""
-        self._length = 0
-
     def keep(self, count: int) -> None:
         """Forget all but the first `count` positions."""
         self._length = max(min(self._length, count), 0)

@@ -18,13 +18,14 @@ from edgespark.runtime import _decode
 from edgespark.runtime.backends import Program, backend
 from edgespark.runtime.bundle import Bundle
 from edgespark.runtime.derived_record import FILE, FORMAT, VERSION, Derived, problems, sources
-from edgespark.runtime.errors import BundleError, DeviceError
+from edgespark.runtime.errors import BundleError, DeviceError, GraphRefused
 from edgespark.runtime.manifest import DERIVED, Graph, Part
 from edgespark.runtime.wording import printable
 
 PORTABLE = "portable"  # the form of a bundle's own graphs
 CACHE = "EDGESPARK_CACHE"  # the variable that names another folder of such folders
 LIMIT = 1 << 20  # bytes of the record
+INSTEAD = "--portable (`portable=True` of `load`) runs the bundle's own graph instead"
 ADVICE = "delete this folder: the portable graph runs then, `edgespark build` makes it again"
 
 
@@ -159,7 +160,8 @@ def program(found: Found, threads: int | None) -> Program:
 def advised(found: Found | None) -> Iterator[None]:
     """Say what to do where a derived graph does not open: BundleError and DeviceError as they are.
 
-    What is portable (None), or a draft, has no folder that could be deleted.
+    To delete it is the advice where the fault is its own, not where this machine is short of
+    something. What is portable (None), or a draft, has no folder that could be deleted.
     """
     try:
         yield
@@ -170,7 +172,10 @@ def advised(found: Found | None) -> Iterator[None]:
             raise broken(
                 found.files.root, [f"{found.record.file.path}: {each}" for each in error.problems]
             ) from error
-        raise DeviceError(f"{error}; it lies in {found.files.root}: {ADVICE}") from error
+        if isinstance(error, GraphRefused):
+            told = f"{error}; it lies in {found.files.root}: {ADVICE}"
+            raise GraphRefused(told) from error
+        raise DeviceError(f"{error}; {INSTEAD}") from error
 
 
 def usable(record: Derived) -> str:

@@ -30,7 +30,7 @@ OUTPUTS: Mapping[str, Need] = {"hidden": ("float32", 3), "logits": ("float32", 3
 class Derived:
     """What one derived graph is made of, and what it takes and gives.
 
-    `lowering` names the target and the revision of its passes, as in "cpu-1". `source` are the
+    `lowering` names the target and the revision of its passes, as in "cpu-2". `source` are the
     SHA-256 of the portable graph and of its data files; `onnxruntime` is the oldest version that
     runs what came out. A decoder has INPUTS: embeddings [1, sequence, width] and the rows of them
     whose outputs are wanted, as in its part; and how many positions there are after this run, once

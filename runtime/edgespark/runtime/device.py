@@ -33,7 +33,7 @@ class Device:
 
 
 DEVICES = {
-    "cpu": Device(name="cpu", backend="onnxruntime", widened=frozenset({"fp16"}), lowering="cpu-1"),
+    "cpu": Device(name="cpu", backend="onnxruntime", widened=frozenset({"fp16"}), lowering="cpu-2"),
 }
 AUTO = "cpu"  # the best device that this version knows
 PLANNED = ("cuda", "tensorrt")

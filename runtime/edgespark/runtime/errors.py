@@ -9,6 +9,7 @@ EdgesparkError                    exit code
 │   └── MissingExtra(ImportError)     2     an optional dependency that is not installed
 ├── BundleError(ValueError)           3     the bundle on disk is not what its manifest says
 ├── DeviceError(RuntimeError)         4     this machine cannot run the bundle as asked
+│   └── GraphRefused                  4     the engine refuses a graph, whatever room it has
 └── CheckError(ArithmeticError)       5     a measured value is beyond its declared limit
 
 EdgesparkWarning(UserWarning) is for what may be wrong but can be carried out.
@@ -69,6 +70,10 @@ class DeviceError(EdgesparkError, RuntimeError):
     """The machine at hand cannot run the bundle on the device or at the precision asked for."""
 
     exit_code = 4
+
+
+class GraphRefused(DeviceError):
+    """The engine that is installed cannot run a graph, however much memory it is given."""
 
 
 class CheckError(EdgesparkError, ArithmeticError):

@@ -77,6 +77,8 @@ def _graph(graph: Graph) -> dict[str, Any]:
         "limit": graph.limit,
         "states": [state.past.name for state in graph.states],
         "states_as": sorted({state.past.dtype for state in graph.states}),
+        "weights": None if graph.weights is None else asdict(graph.weights),
+        "weights_as": None if graph.weights is None else graph.weights.told,
     }
 
 
@@ -153,6 +155,11 @@ def _part_lines(part: dict[str, Any]) -> Iterator[str]:
         f"{' and '.join(graph['states_as'])}"
         for graph in part["graphs"]
         if graph["states"]
+    )
+    yield from (
+        f"  weights of the {graph['precision']} graph: {graph['weights_as']}"
+        for graph in part["graphs"]
+        if graph["weights_as"]
     )
     if part["calibration"] is not None:
         yield f"  calibrated: {part['calibration']}"

@@ -1,7 +1,7 @@
 """The manifest: the one file that says what a bundle holds and how its parts are chained.
 
-`manifest.json` names every other file with size and SHA-256; what is made later on a device lies
-under `derived/` and is no part of the bundle. `docs/bundle.md` states the format.
+It names every other file with size and SHA-256; what is made later on a device lies under
+`derived/` and is no part of the bundle. `docs/bundle.md` states the format.
 """
 
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from typing import Literal
 
 from edgespark.runtime.choices import Choice
 from edgespark.runtime.generation import Generation
+from edgespark.runtime.integers import Integers
 from edgespark.runtime.preprocessing import Preprocessing
 
 FORMAT = "edgespark-bundle"
@@ -94,7 +95,7 @@ class Graph:
     """One ONNX graph of a part, at one precision.
 
     `limit` is the greatest |output - reference| that `verify` lets pass, in standard deviations of
-    the reference. `data` are the graph's external weight files, all in the graph's folder.
+    the reference. `data` are its weight files, beside it; `weights` is how integers were made.
     """
 
     precision: Precision
@@ -102,6 +103,7 @@ class Graph:
     data: tuple[File, ...] = ()
     states: tuple[State, ...] = ()
     limit: float
+    weights: Integers | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,8 +112,7 @@ class Part:
 
     `reference` is an .npz with arrays `K.in.PORT` and `K.out.PORT` for K = 0, 1, …: a few sets of
     inputs, and what the PyTorch module gave for each. Floating-point arrays are float32, whatever
-    the port's dtype. `calibration` is what was gathered on data to make the narrower graphs, with
-    hashes of what it was gathered from; None where no graph needed data.
+    the port's dtype. `calibration` is what was gathered on data for narrower graphs, if any was.
     """
 
     name: str
@@ -162,9 +163,8 @@ class Route:
 
     `wires` lead from the arrays of the preprocessing through the parts; a part runs when the last
     wire to it is reached. `output` ("part.port") gives [batch, tokens, width] in the decoder's
-    embedding space.
-    `prompt` is the modality prompt, the text that stands before those tokens. `question` is what
-    the command line asks when it is given no prompt and this modality first ("": the language's).
+    embedding space. `prompt` is the modality prompt, the text before those tokens. `question` is
+    what the command line asks with no prompt and this modality first ("": the language's).
     """
 
     modality: str
@@ -182,8 +182,8 @@ class Language:
 
     The sequence is [begin][for each modality: its prompt, its tokens][template]. `template` holds
     "{prompt}" once. `context` is the most positions that the state can hold. `question` is what
-    the command line asks when it is given no prompt. `decodings`, by name, forget so many last
-    positions of a prompt with modalities; the first new tokens take their places, as in some code.
+    the command line asks with no prompt. `decodings`, by name, forget so many last positions of a
+    prompt with modalities; the first new tokens take their places, as in some code.
     """
 
     tokenizer: File

@@ -98,6 +98,11 @@ class Model:
         """The opened parts that run a graph derived for this device."""
         return self._parts.lowered
 
+    @property
+    def unsaturated(self) -> tuple[str, ...]:
+        """The opened parts whose int8 products run by kernels that cannot saturate: see `Stats`."""
+        return self._parts.unsaturated
+
     def check_room(self, modalities: Iterable[str], text: str, new: int) -> None:
         """Refuse what cannot fit the context, before any input is read: UsageError."""
         routes = [route_named(self.manifest, modality) for modality in modalities]

@@ -13,6 +13,7 @@ from edgespark.runtime.lowered import Source, source
 from edgespark.runtime.manifest import Graph, Part, Port, Precision
 from edgespark.runtime.memory import zeros
 from edgespark.runtime.ports import misfits
+from edgespark.runtime.processor import wide_sums
 from edgespark.runtime.stats import Record
 
 Open = Callable[[Program], Session]
@@ -34,11 +35,15 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """An opened part, and those of its outputs whose shape is known, allocated once."""
+    """An opened part, and those of its outputs whose shape is known, allocated once.
+
+    `unsaturated` is as in `Stats`, of this part.
+    """
 
     source: Source
     session: Session
     outputs: Mapping[str, Array]
+    unsaturated: bool = False
 
 
 class Parts:
@@ -60,6 +65,12 @@ class Parts:
         """The opened parts that run a graph derived for this device."""
         loaded = list(self._loaded.items())  # at once: another thread may drop parts
         return tuple(name for name, each in loaded if each.source.found)
+
+    @property
+    def unsaturated(self) -> tuple[str, ...]:
+        """The opened parts whose int8 products run by kernels that cannot saturate: see `Stats`."""
+        loaded = list(self._loaded.items())
+        return tuple(name for name, each in loaded if each.unsaturated)
 
     def run(
         self,
@@ -132,7 +143,8 @@ class Parts:
         ready = replace(ready, exact=what.graph.precision in running.exact)
         with derived.advised(what.found):
             session = self._open(ready)
-        return Loaded(what, session, allocated(part))
+        unsaturated = not ready.exact and wide_sums(ready.graph)
+        return Loaded(what, session, allocated(part), unsaturated)
 
 
 def _broken(what: Source, problems: Sequence[str]) -> BundleError:

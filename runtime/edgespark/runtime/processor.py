@@ -11,6 +11,7 @@ TOLD = (
     *("asimddp", "i8mm", "sve"),
 )
 DOT_PRODUCTS = frozenset({"avx512_vnni", "avx_vnni", "amx_int8"})
+QUANTISED = b"QuantizeLinear"  # stands as it is in the bytes of a graph with that operator
 X86 = frozenset({"x86_64", "AMD64"})
 
 
@@ -37,3 +38,11 @@ def lacks_dot_products() -> bool:
     """
     has = instructions()
     return platform.machine() in X86 and not DOT_PRODUCTS & set(has)
+
+
+def wide_sums(graph: bytes) -> bool:
+    """Tell whether the graph's int8 products need kernels that cannot saturate on this machine.
+
+    These are slower. Graphs without quantised activations have no such products.
+    """
+    return QUANTISED in graph and lacks_dot_products()

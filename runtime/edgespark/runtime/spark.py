@@ -110,6 +110,7 @@ class Spark:
             widened=self._setup.widened,
             lowered=self._model.lowered,
             instructions=instructions(),
+            unsaturated=self._model.unsaturated,
         )
 
     @overload

@@ -24,7 +24,9 @@ class Stats:
     and fed together, `accepted` of them were right. `cached` are the modalities whose tokens were
     still there from an earlier call. `threads` is None where the backend chooses. `lowered` are the
     opened parts that run a graph derived for this device, and `instructions` what its CPU has for
-    products of int8 and of vectors, as far as the system says.
+    products of int8 and of vectors, as far as the system says. `unsaturated` are the opened parts
+    whose int8 products run by slower kernels with wider sums, since on this CPU, an x86 without
+    VNNI, those of the others would saturate.
     """
 
     device: str
@@ -42,6 +44,7 @@ class Stats:
     widened: tuple[str, ...] = ()
     lowered: tuple[str, ...] = ()
     instructions: tuple[str, ...] = ()
+    unsaturated: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -18,18 +18,21 @@ from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from edgespark.runtime.backends import Array, Program
 from edgespark.runtime.backends.external import locations
+from edgespark.runtime.backends.faults import failed, first_line
 from edgespark.runtime.backends.heap import emptied
 from edgespark.runtime.errors import BundleError, DeviceError, InputError
 from edgespark.runtime.manifest import Port
 from edgespark.runtime.ports import written
-from edgespark.runtime.processor import lacks_dot_products
+from edgespark.runtime.processor import QUANTISED, wide_sums
 
 QUIET = 4  # fatal only: what goes wrong is raised, and needs no second telling on stderr
 PROVIDERS = ["CPUExecutionProvider"]
 BROKEN = (native.InvalidProtobuf, native.InvalidGraph, native.InvalidArgument, native.NoModel)
-REFUSED = (native.Fail, native.NoSuchFile, native.NotImplemented, native.EPFail, RuntimeError)
-RUN_ERRORS = (native.InvalidArgument, native.RuntimeException, *REFUSED)
-QUANTISED = b"QuantizeLinear"  # stands as it is in the bytes of a graph with that operator
+REFUSED = (
+    *(native.Fail, native.NoSuchFile, native.NotImplemented, native.EPFail),
+    *(native.RuntimeException, RuntimeError, MemoryError),
+)
+RUN_ERRORS = (native.InvalidArgument, *REFUSED)
 MULTIPLIES = (b"MatMul", b"Gemm", b"Conv")
 STEADY = "2000"  # microseconds: far more than the loop takes between two tokens
 KNOWS_FOLDERS = (1, 21)  # the first onnxruntime that is told where external data lies
@@ -49,7 +52,8 @@ def open_session(program: Program) -> "OnnxSession":
     """Load the graph from its bytes, so that what was hashed is what runs.
 
     BundleError where the bytes are no graph, read a file that was not hashed, or have other ports
-    than promised; DeviceError where this ONNX Runtime cannot run it.
+    than promised; GraphRefused where this ONNX Runtime cannot run it, DeviceError where memory or
+    threads are short.
     """
     _check_files(program)
     try:
@@ -59,14 +63,12 @@ def open_session(program: Program) -> "OnnxSession":
                 enable_fallback=0,  # which tries the same again, and prints that on stdout
             )
     except BROKEN as error:
-        raise BundleError(program.where, [f"no ONNX graph: {_first_line(error)}"]) from error
+        raise BundleError(program.where, [f"no ONNX graph: {first_line(error)}"]) from error
     except UnicodeDecodeError as error:  # of a message that quotes the graph
         raise BundleError(program.where, ["no ONNX graph: a name in it is no UTF-8"]) from error
     except REFUSED as error:
-        version = onnxruntime.__version__
-        raise DeviceError(
-            f"{program.where}: onnxruntime {version} cannot run it: {_first_line(error)}"
-        ) from error
+        told = f"{program.where}: onnxruntime {onnxruntime.__version__} cannot run it"
+        raise failed(told, error) from error
     opened = OnnxSession(session, program.where)
     _check(opened, program)
     return opened
@@ -126,7 +128,7 @@ def _quantised(graph: bytes) -> Iterator[str]:
     if not any(each in graph for each in MULTIPLIES):
         # a table is else widened whole on every run: 200 us instead of 35 for 1024 rows of 192
         yield "session.qdqisint8allowed"
-    if lacks_dot_products():
+    if wide_sums(graph):
         # products of uint8 and int8 saturate there; those of uint8 alone are slower, and right
         yield "session.x64quantprecision"
 
@@ -210,7 +212,7 @@ class OnnxSession:
             made = zip(self.outputs, binding.get_outputs(), strict=True)
             return {name: given[name] if name in given else value.numpy() for name, value in made}
         except RUN_ERRORS as error:  # numpy has no sequences, and not every type of tensors
-            raise self._failed(error) from error
+            raise failed(f"{self._where}: the run failed", error) from error
 
     def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], None]:
         """Bind once for many runs: see `Session.bind`."""
@@ -234,7 +236,7 @@ class OnnxSession:
         try:
             session.run_with_iobinding(binding)
         except RUN_ERRORS as error:
-            raise self._failed(error) from error
+            raise failed(f"{self._where}: the run failed", error) from error
 
     def close(self) -> None:
         """Free the session."""
@@ -244,9 +246,6 @@ class OnnxSession:
         if self._session is None:
             raise DeviceError(f"{self._where}: the session was closed and cannot run")
         return self._session
-
-    def _failed(self, error: Exception) -> DeviceError:
-        return DeviceError(f"{self._where}: the run failed: {_first_line(error)}")
 
     def _check(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> None:
         # by hand, since a bound run with a missing input reads memory that is not there
@@ -294,7 +293,3 @@ def _bind_output(binding: Any, name: str, array: Array | None) -> None:  # noqa:
         binding.bind_output(
             name, "cpu", 0, array.dtype.type, array.shape, buffer_ptr=array.ctypes.data
         )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

@@ -211,6 +211,7 @@ def _document(results: Mapping[str, Any], stats: Sequence[Stats]) -> dict[str, o
         "precisions": first.precisions,
         "widened": first.widened,
         "lowered": stats[-1].lowered,
+        "unsaturated": stats[-1].unsaturated,
         "instructions": first.instructions,
         "threads": first.threads,
         "stages": times(stats),
