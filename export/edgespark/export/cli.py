@@ -201,10 +201,8 @@ def _check(options: Namespace, precisions: tuple[Precision, ...]) -> None:
         ("--rounding", options.rounding, {"int8", "int4"}),
     ):
         if value and not wanted & set(precisions):
-            given = name if value is True else f"{name} {value}"
-            raise UsageError(
-                f"{given} is of {' and '.join(sorted(wanted))}: name it in --precision"
-            )
+            told = name if value is True else f"{name} {value}"
+            raise UsageError(f"{told} is of {' and '.join(sorted(wanted))}: name it in --precision")
 
 
 def _plan(options: Namespace) -> Plan:
