@@ -73,6 +73,9 @@ def main() -> int:
     given = parser.parse_args()
     try:
         return run(given)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
     except EdgesparkError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

@@ -178,7 +178,7 @@ def _given() -> argparse.Namespace:
     parser.add_argument("--size", choices=("162M", "1B"), default="162M")
     parser.add_argument("--forms", nargs="+", choices=NAMES, metavar="FORM")
     parser.add_argument("--rounds", type=at_least_one, default=5)
-    parser.add_argument("--threads", type=int, default=2, help="of each form")
+    parser.add_argument("--threads", type=at_least_one, default=2, help="of each form")
     parser.add_argument("--json", type=destination, help="where the document is written")
     parser.add_argument("--long", action="store_true", help="memory over 2,000 tokens, no times")
     parser.add_argument("--anew", action="store_true", help="export our bundles again")

@@ -407,3 +407,36 @@ def test_a_file_in_the_folders_place_is_to_be_moved_away(
     assert str(place) in str(told.value)
     assert "move that away" in str(told.value)
     assert CACHE not in str(told.value)
+
+
+def test_a_link_among_derived_folders_is_not_followed(bundle: Bundle, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "large").write_bytes(b"x" * 1000)
+    link = made(bundle).parent / STALE
+    link.symlink_to(elsewhere)
+    assert Entry(folder=link, wanted=None).bytes == 0
+
+
+def test_a_shelf_that_was_removed_meanwhile_is_told(bundle: Bundle) -> None:
+    with open_shelf(bundle) as shelf:
+        shutil.rmtree(shelf.folder)
+        with pytest.raises(OutputError, match=r"removed meanwhile: give the same command again"):
+            shelf.check_room(1, "a graph")
+
+
+def test_what_cannot_be_thrown_away_is_in_nobodys_way(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made(bundle)
+    (folder / "encoder_rgb.int8.onnx").write_bytes(b"broken")
+
+    def refused(path: Path) -> None:
+        if path.exists():
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("edgespark.engines.shelf._remove", refused)
+    with pytest.warns(EdgesparkWarning, match=r"it is made again|cannot be removed: Permission"):
+        assert encoder(bundle).state == "made"
+    with pytest.warns(EdgesparkWarning, match=r"draft cannot be removed: Permission denied"):
+        assert encoder(bundle).state == "kept"

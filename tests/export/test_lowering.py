@@ -114,7 +114,7 @@ def test_scales_of_either_sign_are_made_when_asked_for_and_told(
     assert graph.weights == Integers(block=128, signed=True, rounding="nearest", last=8)
     capsys.readouterr()
     assert main(["inspect", str(bundle.root)]) == 0
-    told = "blocks of 128, scales of either sign, nearest"
+    told = "blocks of at most 128, scales of either sign, nearest; logits of 8 bits"
     assert f"  weights of the int4 graph: {told}\n" in capsys.readouterr().out
     assert main(["build", str(bundle.root), "--target", "tensorrt-10.9"]) == 4
     wanted = "it reads positive scales alone, and blocks of at most 128"

@@ -26,6 +26,7 @@ __all__ = ["Shelf", "open_shelf", "own_shelf"]
 LOCK, DRAFT = ".lock", ".draft"
 READ_ONLY = {errno.EACCES, errno.EPERM, errno.EROFS}
 OCCUPIED = {errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ELOOP}
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 ATTEMPTS = 8
 
 
@@ -37,7 +38,8 @@ class Shelf:
 
     def check_room(self, needed: int, what: str) -> None:
         """Refuse to begin what the disk cannot hold: OutputError with both numbers of bytes."""
-        free = shutil.disk_usage(self.folder)[2]
+        with told(self.folder):
+            free = shutil.disk_usage(self.folder)[2]
         if free < needed:
             raise OutputError(
                 f"{self.folder}: {what} needs about {needed} bytes, {free} are free: make room"
@@ -82,13 +84,13 @@ class Shelf:
             return self._clear(name)
 
     def _clear(self, name: str) -> bool:
-        aside = self.folder / f".{name}.old{DRAFT}"
+        aside = self.folder / f".{name}.{os.getpid()}{DRAFT}"
         _remove(aside)
         try:
             (self.folder / name).rename(aside)
         except FileNotFoundError:
             return False
-        _remove(aside)
+        _discard(aside)
         return True
 
 
@@ -144,12 +146,14 @@ def told(folder: Path) -> Iterator[None]:
     except EdgesparkError:
         raise
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        todo = "make room and give the same command again" if full else "mend that"
-        raise OutputError(
-            f"{folder}: cannot be written: {error.strerror or error}; what was finished before is "
-            f"kept: {todo}"
-        ) from error
+        where, reason = error.filename or folder, error.strerror or error
+        if error.errno == errno.ENOENT:
+            todo = "it was removed meanwhile: give the same command again"
+        elif error.errno in FULL:
+            todo = "what was finished before is kept: make room and give the same command again"
+        else:
+            todo = "what was finished before is kept: mend that"
+        raise OutputError(f"{where}: cannot be written: {reason}; {todo}") from error
 
 
 def _locked(folder: Path) -> int:
@@ -181,7 +185,16 @@ def _wait(lock: int, folder: Path) -> None:
 def _sweep(folder: Path) -> None:
     """Remove what killed processes left half written."""
     for each in folder.glob(f".*{DRAFT}"):
-        _remove(each)
+        _discard(each)
+
+
+def _discard(path: Path) -> None:
+    """Remove what nobody reads; what cannot be removed is in nobody's way, and told."""
+    try:
+        _remove(path)
+    except OSError as error:
+        text = f"{path} cannot be removed: {error.strerror or error}; remove it by hand"
+        warnings.warn(text, EdgesparkWarning, stacklevel=4)
 
 
 def _remove(path: Path) -> None:

@@ -44,6 +44,8 @@ class Entry:
         return sum(map(_size, self._files()))
 
     def _files(self) -> Iterator[Path]:
+        if self.folder.is_symlink():
+            return  # what it leads to is not the bundle's, and may be a whole disk
         for folder, _, names in os.walk(self.folder):
             yield from (Path(folder, name) for name in names)
 

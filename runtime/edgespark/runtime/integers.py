@@ -28,5 +28,6 @@ class Integers:
     @property
     def told(self) -> str:
         """Say in a few words which scales there are, and how was rounded."""
-        scales = f"blocks of {self.block}" if self.block else "a scale a column"
-        return f"{scales}{', scales of either sign' if self.signed else ''}, {self.rounding}"
+        scales = f"blocks of at most {self.block}" if self.block else "a scale a column"
+        signed = ", scales of either sign" if self.signed else ""
+        return f"{scales}{signed}, {self.rounding}; logits of {self.last} bits"

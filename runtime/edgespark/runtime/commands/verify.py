@@ -22,6 +22,7 @@ from edgespark.runtime.commandline import (
     show_json,
     tell,
 )
+from edgespark.runtime.derived import PORTABLE
 from edgespark.runtime.device import Device, check_packages, device_named
 from edgespark.runtime.errors import CheckError, UsageError
 from edgespark.runtime.evidence.destination import Destination
@@ -175,5 +176,9 @@ def _judge(done: Iterable[Row]) -> int:
             f"{each.title}: {each.error:.1e} standard deviations from PyTorch; its "
             f"limit in this bundle is {each.limit:.1e}: another device, or another version of its "
             "libraries, may compute otherwise than the one that exported it"
+            if each.form == PORTABLE
+            else f"{each.title}: {each.error:.1e} standard deviations from PyTorch; its limit is "
+            f"{each.limit:.1e}: delete its folder under derived/, which `edgespark inspect --json` "
+            "names, and `edgespark build` makes it again"
         )
     return CheckError.exit_code if short else 0
