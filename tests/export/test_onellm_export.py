@@ -13,6 +13,7 @@ from edgespark.engines.streamed import store
 from edgespark.export import build, placing
 from edgespark.export.exporter import export
 from edgespark.export.models.onellm.sources import filled
+from edgespark.export.precisions import LIMITS
 from edgespark.export.recipes import recipe
 from edgespark.export.recipes.onellm_routes import TEMPLATE
 from edgespark.runtime import InputError, MissingInput, Spark, UnknownModality, UsageError, load
@@ -170,7 +171,7 @@ def test_no_checkpoint_is_wrong_use() -> None:
 def test_a_layer_that_is_too_far_off_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(build, "LIMITS", {**build.LIMITS, "int4": 1e-3})
+    monkeypatch.setattr(build, "LIMITS", {**LIMITS, "int4": 1e-3})
     made = blueprint(tmp_path / "c", ("imu",))
     with (
         pytest.warns(EdgesparkWarning, match="kept in"),
