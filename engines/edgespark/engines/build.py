@@ -80,7 +80,7 @@ def chosen(bundle: Bundle, precisions: Collection[str] = ()) -> list[Job]:
 def build(jobs: Sequence[Job], target: Target, threads: int | None = None) -> Iterator[Outcome]:
     """Derive what the target has another form for: an outcome for each job, as it is done.
 
-    Raises BundleError for a source that was changed, DeviceError where a graph cannot run
+    Raises BundleError for a changed source of what is made, DeviceError where a graph cannot run
     here, OutputError where it cannot be written. Nothing is left half written, whatever happens.
     What is kept was hashed, and opened.
     """

@@ -68,7 +68,7 @@ TARGETS = {
         Target(name="tensorrt-10.3", opset=20),  # JetPack 6.2
         Target(name="tensorrt-10.9", opset=22),
         Target(name="tensorrt-10.13", opset=24),  # JetPack 7
-        Target(name="tensorrt-rtx", opset=24),
+        Target(name="tensorrt-rtx", opset=24, signed=True),
     )
 }
 """Opsets of TensorRT: its support matrix of ONNX operators, by version."""
@@ -107,4 +107,5 @@ def _reads(target: Target, weights: Integers) -> bool:
 
 
 def _limits(target: Target) -> str:
-    return f"it reads positive scales alone, and blocks of at most {target.block}"
+    scales = "" if target.signed else "positive scales alone, and "
+    return f"it reads {scales}blocks of at most {target.block}"

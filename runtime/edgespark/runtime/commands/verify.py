@@ -173,12 +173,17 @@ def _judge(done: Iterable[Row]) -> int:
     short = [each for each in done if not each.ok]
     for each in short:
         tell(
-            f"{each.title}: {each.error:.1e} standard deviations from PyTorch; its "
-            f"limit in this bundle is {each.limit:.1e}: another device, or another version of its "
-            "libraries, may compute otherwise than the one that exported it"
-            if each.form == PORTABLE
-            else f"{each.title}: {each.error:.1e} standard deviations from PyTorch; its limit is "
-            f"{each.limit:.1e}: delete its folder under derived/, which `edgespark inspect --json` "
-            "names, and `edgespark build` makes it again"
+            f"{each.title}: {each.error:.1e} standard deviations from PyTorch; its limit in this "
+            f"bundle is {each.limit:.1e}: {PORTABLE_OFF if each.form == PORTABLE else DERIVED_OFF}"
         )
     return CheckError.exit_code if short else 0
+
+
+PORTABLE_OFF = (
+    "another device, or another version of its libraries, may compute otherwise than the one that "
+    "exported it"
+)
+DERIVED_OFF = (
+    "delete its folder under derived/, which `edgespark inspect --json` names, and "
+    "`edgespark build` makes it again"
+)
